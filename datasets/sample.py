@@ -1,0 +1,140 @@
+"""What flows out of every data set: a `Frame` is listed, a `Sample` is loaded.
+
+Frames of reference: *LiDAR* is the sensor's own frame at the time of the scan, *global* the map
+frame of the sequence. Transforms are named ``a_to_b`` and take column vectors of frame a to b.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from lima_bench.datasets.card import Card
+
+Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
+Int64 = npt.NDArray[np.int64]
+Bool = npt.NDArray[np.bool_]
+
+IGNORE = 255
+"""The train id of points that are neither learnt from nor scored, in every data set."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One scan in a list: enough to find it, nothing read yet.
+
+    Attributes:
+        id: Unique within the data set and stable between runs (nuScenes: the LIDAR_TOP
+            sample_data token; SemanticKITTI: ``"08/000123"``).
+        sequence: The recording it belongs to (nuScenes: the scene name).
+        index: Position in its sequence, in order of time, from 0.
+        timestamp_s: Seconds; the origin is the data set's own.
+        handle: What the reader needs to load it; opaque to everyone else.
+    """
+
+    id: str
+    sequence: str
+    index: int
+    timestamp_s: float
+    handle: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Camera:
+    """One image and how it looks at the world.
+
+    Attributes:
+        name: The camera, e.g. ``CAM_FRONT``.
+        id: The image, unique within the data set (nuScenes: its sample_data token).
+        image: The image file; `lima_bench.datasets.images.read_image` reads it.
+        intrinsic: 3x3, pixels of the full-size image; pixel centres are whole numbers.
+        camera_to_global: 4x4 at the camera's own time; camera axes are x right, y down, z ahead.
+        width: Pixels of the file.
+        height: Pixels of the file.
+    """
+
+    name: str
+    id: str
+    image: Path
+    intrinsic: Float64
+    camera_to_global: Float64
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """Annotated objects of one scan, in the LiDAR frame.
+
+    Attributes:
+        centre: (B, 3) metres, the middle of the box.
+        size: (B, 3) metres: length (along the heading), width, height.
+        yaw: (B,) radians about z, 0 along x, counter-clockwise.
+        velocity: (B, 2) metres per second in the LiDAR frame's axes; NaN where unknown.
+        category: B general category names.
+        instance: B ids that stay the same over a sequence.
+        moving: (B,) whether the annotation calls it moving; with a rider counts as moving.
+        n_points: (B,) LiDAR points inside, as annotated.
+    """
+
+    centre: Float64
+    size: Float64
+    yaw: Float64
+    velocity: Float64
+    category: tuple[str, ...]
+    instance: tuple[str, ...]
+    moving: Bool
+    n_points: Int64
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One scan with everything that was recorded with it.
+
+    Attributes:
+        frame: The frame it was loaded from.
+        points: (N, 3) float32 metres, LiDAR frame, in file order.
+        intensity: (N,) float32, the file's value; the card declares its scale.
+        labels: (N,) int64 train ids, `IGNORE` where not evaluated; None without annotation.
+        lidar_to_global: 4x4 at the scan's time; None where no poses exist.
+        cameras: The images of this frame, in the card's order; empty without cameras.
+        ring: (N,) beam number, where the file has it.
+        time_s: (N,) seconds relative to the frame, where known.
+        boxes: Annotated objects, where they exist.
+        moving: (N,) whether the point lies on something that moves, where the annotation tells.
+        unknown_labels: Raw ids that no table lists, with how many points carry them.
+    """
+
+    frame: Frame
+    points: Float32
+    intensity: Float32
+    labels: Int64 | None = None
+    lidar_to_global: Float64 | None = None
+    cameras: tuple[Camera, ...] = ()
+    ring: Int64 | None = None
+    time_s: Float32 | None = None
+    boxes: Boxes | None = None
+    moving: Bool | None = None
+    unknown_labels: Mapping[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Frames of one split and the way to load them: all that training code knows of a data set.
+
+    Attributes:
+        card: The data set's facts.
+        frames: In the data set's order (sequences as listed, time order inside).
+        load: Reads one of `frames`.
+    """
+
+    card: Card
+    frames: Sequence[Frame]
+    load: Callable[[Frame], Sample]

@@ -1,0 +1,1 @@
+"""Student networks, built on the sparse convolution engines."""

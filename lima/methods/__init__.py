@@ -1,0 +1,1 @@
+"""One file per pretraining method; light cards in `catalogue`."""

@@ -1,0 +1,1 @@
+"""Keeps and shows numbers: records, the store, tables and their renderings."""

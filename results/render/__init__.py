@@ -1,0 +1,1 @@
+"""Views of one table: CSV, LaTeX, Markdown, HTML, terminal."""

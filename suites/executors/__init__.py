@@ -1,0 +1,1 @@
+"""Ways to run independent jobs: in this process, in child processes."""

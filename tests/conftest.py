@@ -1,0 +1,20 @@
+"""Fixtures that several parts share: where the real recordings lie, one thread for all."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("NUMBA_NUM_THREADS", "1")
+
+ROOT = Path(__file__).resolve().parent.parent
+SAMPLES = Path(os.environ.get("LIMA_BENCH_SAMPLES", ROOT.parent / "shared" / "samples"))
+
+
+@pytest.fixture(scope="session")
+def samples() -> Path:
+    """The folder of real recordings; their licences keep them out of the repository."""
+    if not SAMPLES.is_dir():
+        pytest.skip(f"no real recordings at {SAMPLES} (LIMA_BENCH_SAMPLES): licences keep them out")
+    return SAMPLES
