@@ -1,1 +1,1 @@
-"""What every part may use: errors, registry, hashing, seeds, files, locks. Standard library only."""
+"""What every part may use: errors, registry, hashing, files, locks. Standard library only."""
