@@ -60,13 +60,13 @@ DATASETS: Registry[type[Dataset]] = Registry(
     },
 )
 
-D = TypeVar("D", bound=type)
+D = TypeVar("D", bound=Dataset)
 
 
-def register_dataset(name: str, *, version: int) -> Callable[[D], D]:
+def register_dataset(name: str, *, version: int) -> Callable[[type[D]], type[D]]:
     """Class decorator: make a data set known as `name`; raise `version` when its numbers change."""
 
-    def register(cls: D) -> D:
+    def register(cls: type[D]) -> type[D]:
         cls.version = version
         DATASETS.add(name, cls)
         return cls

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -117,11 +117,12 @@ class Card(BaseModel):
         known[[*self.labels, *self.raw_names]] = True
         return known
 
-    def remap(self, raw: npt.NDArray[np.integer]) -> Int64:
+    def remap(self, raw: npt.NDArray[np.integer[Any]]) -> Int64:
         """Raw ids (N,) to train ids (N,); everything unlisted becomes `IGNORE`."""
-        return self._table[raw.astype(np.int64) & 0xFFFF]
+        ids: Int64 = self._table[raw.astype(np.int64) & 0xFFFF]
+        return ids
 
-    def unknown(self, raw: npt.NDArray[np.integer]) -> dict[int, int]:
+    def unknown(self, raw: npt.NDArray[np.integer[Any]]) -> dict[int, int]:
         """Raw ids that the card does not know, with their number of points."""
         ids, counts = np.unique(raw.astype(np.int64) & 0xFFFF, return_counts=True)
         strange = ~self._known[ids]
