@@ -253,7 +253,7 @@ def _best(
         return []
     rivals: dict[tuple[str, str], list[Cell]] = {}
     signs = {column.id: 1 if column.better == "higher" else -1 for column in columns}
-    for row in (row for row in rows if not row.difference):
+    for row in (row for row in rows if not (row.difference or row.control)):
         group = row.group if rules.bold == "best-in-group" else ""
         for column in columns:
             rivals.setdefault((group, column.id), []).append(cells[row.id, column.id])

@@ -33,6 +33,8 @@ class RowMeta:
         venue: Where the method was published.
         reconstruction: The method's text could not be read in full.
         reported_only: Only the publication has numbers.
+        control: No contender but a measure of what the comparison is worth, such as pretraining
+            against a random teacher: never best, in no ordering.
         difference: The row holds differences of two rows: signed, never best.
     """
 
@@ -46,6 +48,7 @@ class RowMeta:
     venue: str = ""
     reconstruction: bool = False
     reported_only: bool = False
+    control: bool = False
     difference: bool = False
 
 
