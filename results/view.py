@@ -30,6 +30,8 @@ LEGEND: Mapping[Flag, str] = {
     "partial": "some seeds are missing",
     "assumed": "a setting of this column is stated by no source",
 }
+GLYPHS = {Verdict.REPRODUCED: "✓", Verdict.ABOVE: "▲", Verdict.BELOW: "▼"}
+_AGAINST = {"paper": "published numbers", "golden": "golden numbers, kept from an earlier run"}
 _ON_CELLS: tuple[Flag, ...] = ("stale", "limited", "partial")
 
 
@@ -44,7 +46,7 @@ class Shown:
         marks: Daggers.
         number: Of the reason under the table, 0 for none.
         best: Print it bold.
-        verdict: The comparison.
+        glyph: The verdict as a sign beside the reference, empty without one.
         hole: There is no number.
         cell: All that is known.
     """
@@ -55,7 +57,7 @@ class Shown:
     marks: str
     number: int
     best: bool
-    verdict: Verdict
+    glyph: str
     hole: bool
     cell: Cell
 
@@ -91,8 +93,14 @@ class View:
         return self.cells[row.id, column.id]
 
 
-def view(table: Table) -> View:
-    """Prepare `table` for the eye."""
+def view(table: Table, *, glyphs: bool = True) -> View:
+    """Prepare `table` for the eye.
+
+    Args:
+        table: What to show.
+        glyphs: Whether the medium has signs for verdicts.
+    """
+    signs = GLYPHS if glyphs else {}
     rows_whole = {row.id: r for row in table.rows if (r := _row_reason(table, row))}
     columns_whole = {
         column.id: r for column in table.columns if (r := _column_reason(table, column, rows_whole))
@@ -104,7 +112,13 @@ def view(table: Table) -> View:
         row_groups=tuple(_row_groups(table.rows)),
         cells={
             (row.id, column.id): _shown(
-                row, column, cell, numbers, row.id in rows_whole or column.id in columns_whole
+                row,
+                column,
+                cell,
+                0
+                if cell.mean is None and (row.id in rows_whole or column.id in columns_whole)
+                else numbers.get(cell.reason, 0),
+                signs,
             )
             for row, column, cell in table
         },
@@ -112,7 +126,7 @@ def view(table: Table) -> View:
         column_number={column: numbers[reason] for column, reason in columns_whole.items()},
         reasons=tuple(numbers),
         legend=tuple(_legend(table)),
-        footer=tuple(_footer(table)),
+        footer=tuple(_footer(table, signs)),
     )
 
 
@@ -156,7 +170,7 @@ def _numbers(
 
 
 def _shown(
-    row: RowMeta, column: ColumnMeta, cell: Cell, numbers: Mapping[str, int], explained: bool
+    row: RowMeta, column: ColumnMeta, cell: Cell, number: int, signs: Mapping[Verdict, str]
 ) -> Shown:
     hole = cell.mean is None
     signed = row.difference
@@ -169,9 +183,9 @@ def _shown(
         std=text(cell.std),
         reference=text(cell.reference),
         marks="".join(MARKS[flag] for flag in _ON_CELLS if flag in cell.flags and not hole),
-        number=0 if hole and explained else numbers.get(cell.reason, 0),
+        number=number,
         best=cell.best,
-        verdict=cell.verdict,
+        glyph=signs.get(cell.verdict, "") if cell.reference is not None else "",
         hole=hole,
         cell=cell,
     )
@@ -203,7 +217,7 @@ def _legend(table: Table) -> list[tuple[str, str]]:
     return [(mark, LEGEND[flag]) for flag, mark in MARKS.items() if flag in used]
 
 
-def _footer(table: Table) -> list[str]:
+def _footer(table: Table, signs: Mapping[Verdict, str]) -> list[str]:
     """Conventions first, then warnings, then where the numbers come from."""
     cells = [cell for _, _, cell in table]
     lines = []
@@ -212,13 +226,21 @@ def _footer(table: Table) -> list[str]:
     if any(cell.best for cell in cells):
         lines.append("Bold: best by more than both spreads.")
     if any(cell.reference is not None for cell in cells):
-        sources = {c.reference_source for c in cells if c.reference_source} - {table.against}
-        stated = f" ({', '.join(sorted(sources))})" if sources else ""
-        lines.append(f"In brackets: reference, {table.against or 'as stated'}{stated}.")
+        lines.append(_brackets(table, cells, signs))
     lines += filter(None, (summary(table.orderings), *table.notes))
     if table.footer.embedded:
         lines.append("Embedded world: not comparable with published numbers.")
     return [*lines, _origin(table)]
+
+
+def _brackets(table: Table, cells: Sequence[Cell], signs: Mapping[Verdict, str]) -> str:
+    """What the numbers in brackets are, and what the signs beside them mean."""
+    sources = {cell.reference_source for cell in cells if cell.reference_source} - {table.against}
+    stated = f", {'; '.join(sorted(sources))}" if sources else ""
+    seen = {cell.verdict for cell in cells}
+    meant = ", ".join(f"{sign} {verdict}" for verdict, sign in signs.items() if verdict in seen)
+    what = _AGAINST.get(table.against, "references")
+    return f"In brackets: {what}{stated}{f' ({meant})' if meant else ''}."
 
 
 def _origin(table: Table) -> str:

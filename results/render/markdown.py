@@ -19,17 +19,19 @@ def to_markdown(table: Table) -> str:
     if table.costs:
         blocks += ["### Cost of pretraining", _costs(table)]
     if table.splits:
-        blocks += [f"### {_escape(table.splits.title)}", *_blocks(view(table.splits))]
+        blocks += [f"### {_escape(table.splits.title)}", *_blocks(view(table.splits), within=True)]
     return "\n\n".join(blocks) + "\n"
 
 
-def _blocks(shown: View) -> Iterator[str]:
+def _blocks(shown: View, *, within: bool = False) -> Iterator[str]:
+    """Grid, notes and footer; `within` another table only the grid and its own notes."""
     yield _grid(_lines(shown), n_text=1)
     notes = [f"{mark} {text}." for mark, text in shown.legend]
     notes += [f"<sup>{n}</sup> {_sentence(text)}" for n, text in enumerate(shown.reasons, start=1)]
     if notes:
         yield "\\\n".join(_escape_but_tags(note) for note in notes)
-    yield "\\\n".join(_escape(line) for line in shown.footer)
+    if not within:
+        yield "\\\n".join(_escape(line) for line in shown.footer)
 
 
 def _lines(shown: View) -> Iterator[list[str]]:
@@ -56,7 +58,8 @@ def _title(shown: View, row: RowMeta) -> str:
 def _cell(cell: Shown) -> str:
     value = f"**{cell.value}**" if cell.best else cell.value
     std = f" ± {cell.std}" if cell.std else ""
-    reference = f" <sub>({cell.reference})</sub>" if cell.reference else ""
+    glyph = f" {cell.glyph}" if cell.glyph else ""
+    reference = f" <sub>({cell.reference}{glyph})</sub>" if cell.reference else ""
     return f"{value}{std}{_escape(cell.marks)}{_number(cell.number)}{reference}"
 
 
