@@ -5,33 +5,22 @@ Offers `Shown` (one cell as texts), `View` (all of them, with headers and notes)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 from lima_bench.results.build import CellId
-from lima_bench.results.orderings import summary
+from lima_bench.results.notes import GLYPHS, MARKS, footer, legend
 from lima_bench.results.table import Cell, ColumnMeta, Flag, RowMeta, Table
 from lima_bench.results.verdict import Verdict
 
 HOLE = "–"
 MINUS = "−"
-MARKS: Mapping[Flag, str] = {
-    "reconstruction": "†",
-    "stale": "‡",
-    "limited": "§",
-    "partial": "¶",
-    "assumed": "*",
+_MEASURES = {
+    "wall hours": "wall_hours",
+    "CPU hours": "cpu_hours",
+    "peak GB": "peak_memory_gb",
 }
-LEGEND: Mapping[Flag, str] = {
-    "reconstruction": "reconstruction: parts of the method's publication could not be read",
-    "stale": "stale: the code changed after this number was made",
-    "limited": "limited: made on part of the data",
-    "partial": "some seeds are missing",
-    "assumed": "a setting of this column is stated by no source",
-}
-GLYPHS = {Verdict.REPRODUCED: "✓", Verdict.ABOVE: "▲", Verdict.BELOW: "▼"}
-_AGAINST = {"paper": "published numbers", "golden": "golden numbers, kept from an earlier run"}
 _ON_CELLS: tuple[Flag, ...] = ("stale", "limited", "partial")
 
 
@@ -75,6 +64,7 @@ class View:
         column_number: Column id to the reason that explains all its remaining holes, 0 for none.
         reasons: Texts of the reasons, number 1 first.
         legend: Mark and meaning of the daggers in use.
+        costs: Title of a measure and its texts by row id; without measures that nobody took.
         footer: Lines under the table.
     """
 
@@ -86,6 +76,7 @@ class View:
     column_number: Mapping[str, int]
     reasons: tuple[str, ...]
     legend: tuple[tuple[str, str], ...]
+    costs: tuple[tuple[str, Mapping[str, str]], ...]
     footer: tuple[str, ...]
 
     def shown(self, row: RowMeta, column: ColumnMeta) -> Shown:
@@ -125,8 +116,9 @@ def view(table: Table, *, glyphs: bool = True) -> View:
         row_number={row: numbers[reason] for row, reason in rows_whole.items()},
         column_number={column: numbers[reason] for column, reason in columns_whole.items()},
         reasons=tuple(numbers),
-        legend=tuple(_legend(table)),
-        footer=tuple(_footer(table, signs)),
+        legend=tuple(legend(table)),
+        costs=tuple(_costs(table)),
+        footer=tuple(footer(table, signs)),
     )
 
 
@@ -210,49 +202,9 @@ def _row_groups(rows: Sequence[RowMeta]) -> list[tuple[str, tuple[RowMeta, ...]]
     return [(name, tuple(same)) for name, same in groupby(rows, key=by_group)]
 
 
-def _legend(table: Table) -> list[tuple[str, str]]:
-    used = {flag for _, _, cell in table if cell.mean is not None for flag in cell.flags}
-    used |= {"reconstruction" for row in table.rows if row.reconstruction}
-    used |= {"assumed" for column in table.columns if column.assumed}
-    return [(mark, LEGEND[flag]) for flag, mark in MARKS.items() if flag in used]
-
-
-def _footer(table: Table, signs: Mapping[Verdict, str]) -> list[str]:
-    """Conventions first, then warnings, then where the numbers come from."""
-    cells = [cell for _, _, cell in table]
-    lines = []
-    if any(cell.std is not None for cell in cells):
-        lines.append("±: sample standard deviation over seeds.")
-    if any(cell.best for cell in cells):
-        lines.append("Bold: best by more than both spreads.")
-    if any(cell.reference is not None for cell in cells):
-        lines.append(_brackets(table, cells, signs))
-    lines += filter(None, (summary(table.orderings), *table.notes))
-    if table.footer.embedded:
-        lines.append("Embedded world: not comparable with published numbers.")
-    return [*lines, _origin(table)]
-
-
-def _brackets(table: Table, cells: Sequence[Cell], signs: Mapping[Verdict, str]) -> str:
-    """What the numbers in brackets are, and what the signs beside them mean."""
-    sources = {cell.reference_source for cell in cells if cell.reference_source} - {table.against}
-    stated = f", {'; '.join(sorted(sources))}" if sources else ""
-    seen = {cell.verdict for cell in cells}
-    meant = ", ".join(f"{sign} {verdict}" for verdict, sign in signs.items() if verdict in seen)
-    what = _AGAINST.get(table.against, "references")
-    return f"In brackets: {what}{stated}{f' ({meant})' if meant else ''}."
-
-
-def _origin(table: Table) -> str:
-    """Suite, profile, seeds, version, commit and date in one line."""
-    footer = table.footer
-    commit = footer.commit[:12] + (" with uncommitted changes" if footer.dirty else "")
-    parts = (
-        table.suite,
-        f"profile: {table.profile}",
-        f"seeds: {', '.join(map(str, footer.seeds))}" if footer.seeds else "",
-        f"lima-bench {footer.version}",
-        f"commit {commit}" if footer.commit else "",
-        footer.date,
-    )
-    return " · ".join(filter(None, parts))
+def _costs(table: Table) -> Iterator[tuple[str, Mapping[str, str]]]:
+    for title, measure in _MEASURES.items():
+        taken = {row: getattr(costs, measure) for row, costs in table.costs.items()}
+        texts = {row: f"{value:.3g}" for row, value in taken.items() if value is not None}
+        if texts:
+            yield title, texts

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from lima_bench.results.render.markdown import cost_texts
 from lima_bench.results.table import Cell, ColumnMeta, RowMeta, Table
 from lima_bench.results.verdict import Verdict
 from lima_bench.results.view import Shown, View, column_marks, row_marks, view
@@ -54,8 +53,8 @@ def _grid(shown: View) -> dict[str, Any]:
             (name if len(shown.row_groups) > 1 else "", [_row(shown, row, starts) for row in rows])
             for name, rows in shown.row_groups
         ],
-        "costs": bool(table.costs),
-        "width": 1 + len(table.columns) + (3 if table.costs else 0),
+        "costs": [title for title, _ in shown.costs],
+        "width": 1 + len(table.columns) + len(shown.costs),
         "legend": shown.legend,
         "reasons": shown.reasons,
         "footer": shown.footer,
@@ -74,7 +73,6 @@ def _starts(shown: View) -> set[str]:
 def _row(shown: View, row: RowMeta, starts: set[str]) -> dict[str, Any]:
     table = shown.table
     cells = [shown.shown(row, column) for column in table.columns]
-    costs = table.costs.get(row.id)
     return {
         "title": row.title,
         "marks": row_marks(row),
@@ -86,7 +84,7 @@ def _row(shown: View, row: RowMeta, starts: set[str]) -> dict[str, Any]:
             _cell(table, row, column, cell, column.id in starts)
             for column, cell in zip(table.columns, cells, strict=True)
         ],
-        "costs": cost_texts(costs) if costs else ("", "", ""),
+        "costs": [texts.get(row.id, "") for _, texts in shown.costs],
     }
 
 

@@ -8,14 +8,12 @@ from collections.abc import Iterator, Sequence
 from rich import box
 from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.measure import Measurement
-from rich.padding import Padding
 from rich.table import Table as Grid
 from rich.text import Text
 
-from lima_bench.results.render.markdown import cost_texts
 from lima_bench.results.table import ColumnMeta, Ordering, Table
 from lima_bench.results.verdict import Verdict
-from lima_bench.results.view import Shown, View, column_marks, row_marks, view
+from lima_bench.results.view import HOLE, Shown, View, column_marks, row_marks, view
 
 _STYLES = {
     Verdict.REPRODUCED: "green",
@@ -32,11 +30,12 @@ _SIGNS = {
 
 def to_terminal(table: Table) -> RenderableType:
     """The table with its notes, orderings, costs and splits, for a `rich` console."""
-    parts: list[RenderableType] = [Text(table.title, style="bold"), *_blocks(view(table))]
+    shown = view(table)
+    parts: list[RenderableType] = [Text(table.title, style="bold"), *_blocks(shown)]
     if tested := [ordering for ordering in table.orderings if ordering.outcome != "untested"]:
         parts += [Text("\nPublished orderings", style="bold"), *map(_ordering, tested)]
-    if table.costs:
-        parts += [Text("\nCost of pretraining", style="bold"), _costs(table)]
+    if shown.costs:
+        parts += [Text("\nCost of pretraining", style="bold"), _costs(shown)]
     if table.splits:
         splits = view(table.splits)
         parts += [Text(f"\n{table.splits.title}", style="bold"), _Fitting(splits), *_notes(splits)]
@@ -123,7 +122,10 @@ def _cell(cell: Shown, *, tall: bool) -> Text:
         text.append(f"{chr(10) if tall else ' '}± {cell.std}", style="dim")
     if cell.reference:
         glyph = f" {cell.glyph}" if cell.glyph else ""
-        text.append(f"\n({cell.reference}{glyph})", style=_STYLES.get(cell.cell.verdict, "dim"))
+        apart = " " if cell.hole else "\n"
+        text.append(
+            f"{apart}({cell.reference}{glyph})", style=_STYLES.get(cell.cell.verdict, "dim")
+        )
     return text
 
 
@@ -149,12 +151,12 @@ def _ordering(ordering: Ordering) -> RenderableType:
     return Text.assemble((sign, style), f" {ordering.text}  ", (ordering.detail, "dim"))
 
 
-def _costs(table: Table) -> RenderableType:
+def _costs(shown: View) -> Grid:
     grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False)
     grid.add_column("")
-    for title in ("wall hours", "CPU hours", "peak GB"):
+    for title, _ in shown.costs:
         grid.add_column(title, justify="right")
-    for row in table.rows:
-        if costs := table.costs.get(row.id):
-            grid.add_row(row.title, *cost_texts(costs))
-    return Padding(grid, (0, 0))
+    for row in shown.table.rows:
+        if row.id in shown.table.costs:
+            grid.add_row(row.title, *(texts.get(row.id, HOLE) for _, texts in shown.costs))
+    return grid
