@@ -53,6 +53,13 @@ def test_differences_of_absent_rows_are_left_out():
     assert [row.id for row in table.rows] == ["lima", "scalr"]
 
 
+def test_columns_stand_by_camera_then_motion_then_range():
+    met = ("miou_40m_up", "miou_0_20m", "miou_moving", "miou_unseen", "miou_seen")
+    table = build({("lima", metric): Outcome(values={0: 1.0}) for metric in met})
+    ids = [column.id for column in table.columns]
+    assert ids == ["miou_unseen", "miou_seen", "miou_moving", "miou_40m_up", "miou_0_20m"]
+
+
 def test_nothing_to_split():
     assert build({}) is None
     assert build({("lima", "miou_seen"): Outcome(state=State.MISSING)}) is None
@@ -65,6 +72,7 @@ def test_nothing_to_split():
         ("miou_static", "motion", "static"),
         ("miou_0_20m", "range", "0 to 20 m"),
         ("miou_range_20_40", "range", "20 to 40 m"),
+        ("miou_40m_up", "range", "over 40 m"),
         ("miou_40m_inf", "range", "over 40 m"),
         ("miou_far_away", "", "far away"),
         ("miou", "", "miou"),

@@ -16,7 +16,7 @@ def ask(value=50.0, std=None, reference=50.0, tolerance=0.5, spread=2.0, state=S
     ("asked", "verdict"),
     [
         ({"value": 50.4}, Verdict.REPRODUCED),
-        ({"value": 49.4, "reference": 48.9}, Verdict.REPRODUCED),
+        ({"value": 8.4, "reference": 8.1, "tolerance": 0.3}, Verdict.REPRODUCED),
         ({"value": 50.6}, Verdict.ABOVE),
         ({"value": 49.4}, Verdict.BELOW),
         ({"value": 49.4, "std": 0.3}, Verdict.REPRODUCED),
