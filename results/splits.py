@@ -119,7 +119,8 @@ def _differences(
 def _minus(ours: Outcome, theirs: Outcome) -> Outcome:
     shared = sorted(ours.values.keys() & theirs.values.keys())
     if not shared:
-        return Outcome(state=State.MISSING, reason="one of the two rows has no number")
+        lack = "share no seed" if ours.values and theirs.values else "have not both run"
+        return Outcome(state=State.MISSING, reason=f"the two rows {lack}")
     worse = next((o for o in (ours, theirs) if o.state is not State.DONE), ours)
     values = {seed: ours.values[seed] - theirs.values[seed] for seed in shared}
     return Outcome(values=values, state=worse.state, reason=worse.reason)

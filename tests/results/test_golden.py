@@ -48,6 +48,11 @@ def test_header_and_tolerance_floor():
     assert lines[2] == "lima,lp,0.3333333333333333,0.0,2,0.5"
 
 
+def test_cells_without_all_their_seeds_stay_out():
+    half = {**OUTCOMES, ("lima", "lp"): Outcome(values={0: 1.0})}
+    assert "lima" not in to_golden(build(half), tolerance=0.5)
+
+
 def test_no_file_is_no_reference(tmp_path):
     assert read_golden("table1", "smoke", tmp_path) == {}
 

@@ -307,6 +307,11 @@ class TestTerminal:
         assert text.count("Random  ") == 2  # the grid and the costs
         assert "36.37 ± 0.37" in text
 
+    def test_narrower_terminals_put_the_spread_below(self, table):
+        text = to_text(replace(table, splits=None), width=110)
+        assert text.count("Random  ") == 2
+        assert "36.37 ± 0.37" not in text
+
     def test_no_colour_codes_in_plain_text(self, table):
         assert "\x1b" not in to_text(table)
 

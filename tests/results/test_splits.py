@@ -46,6 +46,10 @@ def test_a_difference_with_a_hole_is_a_hole():
     table = build({**OUTCOMES, ("scalr", "miou_far"): Outcome(values={0: 1.0})})
     cell = table.cells["lima - scalr", "miou_far"]
     assert (cell.mean, cell.state) == (None, State.MISSING)
+    apart = build(
+        {("lima", "miou"): Outcome(values={0: 1.0}), ("scalr", "miou"): Outcome(values={1: 1.0})}
+    )
+    assert apart.cells["lima - scalr", "miou"].reason == "the two rows share no seed"
 
 
 def test_differences_of_absent_rows_are_left_out():

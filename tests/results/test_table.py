@@ -178,6 +178,12 @@ class TestAverage:
         assert (cell.mean, cell.verdict) == (None, Verdict.MISSING)
         assert "holes" in cell.reason
 
+    def test_is_as_stale_as_its_columns(self):
+        old = Outcome(values={0: 30.0, 1: 20.0}, state=State.STALE, reason="code")
+        outcomes = [("a", "lp", scores(10.0, 20.0)), ("a", "1%", old)]
+        cell = with_average(build(outcomes, (A,), (LP, ONE))).cells["a", "average"]
+        assert (cell.mean, cell.state, cell.reason) == (20.0, State.STALE, "code")
+
     def test_over_some_columns(self):
         table = with_average(build(self.OUTCOMES, (A, B), (LP, ONE)), over=["lp"])
         assert table.cells["b", "average"].mean == 15.0
