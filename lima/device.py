@@ -45,7 +45,8 @@ def start_fabric(precision: str, device: str) -> Fabric:
         devices=[int(number)] if number else ranks.local_world_size(),
         num_nodes=ranks.world_size() // ranks.local_world_size(),
         precision=precision,  # type: ignore[arg-type]
-        strategy="ddp" if together else "auto",
+        # A batch may leave a head without gradient on one rank, e.g. where no camera sees a point.
+        strategy="ddp_find_unused_parameters_true" if together else "auto",
         plugins=[TorchElasticEnvironment() if together else LightningEnvironment()],
     )
     fabric.launch()

@@ -39,6 +39,11 @@ def world_size() -> int:
     return int(os.environ["WORLD_SIZE"]) if launched() else 1
 
 
+def local_rank() -> int:
+    """Number of this process among those of this machine, from 0."""
+    return int(os.environ.get("LOCAL_RANK", "0")) if launched() else 0
+
+
 def local_world_size() -> int:
     """How many of them are on this machine."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", world_size())) if launched() else 1

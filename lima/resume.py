@@ -79,7 +79,7 @@ class Run:
         self.fabric.barrier()
         for old in self.folder.glob(f"state.*.rank{rank}.pt"):
             if old != self._local(done, rank):
-                old.unlink()
+                old.unlink(missing_ok=True)
 
     def resume(self) -> int:
         """Take up the state in the folder; the first step to do."""
