@@ -17,10 +17,12 @@ KEY = "0123456789abcdef" * 4
 OTHER = "f" * 64
 
 FORMAT_1 = """{
- "config": {"method": "lima"}, "details": {}, "format": 1, "inputs": {"pretrain": "%s"},
- "key": "%s", "measured": {"wall_hours": 0.25}, "provenance": {"commit": "abc"},
+ "config": {"method": "lima"}, "details": {}, "format": 1,
+ "inputs": {"pretrain": "ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff"},
+ "key": "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+ "measured": {"wall_hours": 0.25}, "provenance": {"commit": "abc"},
  "scores": {"miou": 0.3141592653589793}, "seed": 2, "stage": "linear_probe", "version": 1
-}""" % (OTHER, KEY)  # fmt: skip
+}"""
 
 
 def make(key=KEY, stage="linear_probe", **changes):
