@@ -86,6 +86,10 @@ class TestEveryView:
         real = replace(table, footer=replace(table.footer, embedded=False), splits=None)
         assert "not comparable" not in TEXTS[medium](real)
 
+    def test_splits_say_how_to_read_them(self, table, medium):
+        if medium != "latex":  # one environment, one table
+            assert TEXTS[medium](table).count("compare within a column only") == 1
+
     def test_warnings_stand_under_the_table(self, table, medium):
         warned = replace(table, notes=("Column LP mixes numbers made on A and B.",))
         assert "Column LP mixes numbers made on A and B." in TEXTS[medium](warned)
