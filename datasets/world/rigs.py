@@ -1,8 +1,8 @@
 """Where sensors sit on the ego and how they look: one rig for each format of the world.
 
 Offers `Rig`, `LidarMount`, `CameraMount`, `nuscenes_rig` and `semantickitti_rig`. Ego axes: x
-ahead, y left, z up, origin on the ground below the rear axle. Positions, fields of view and firing times
-follow the published calibrations of the two data sets, rounded.
+ahead, y left, z up, origin on the ground below the rear axle. Positions, fields of view and firing
+times follow the published calibrations of the two data sets, rounded.
 """
 
 from __future__ import annotations
