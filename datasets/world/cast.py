@@ -45,12 +45,12 @@ def _near(plan: Plan, before_m: float, beyond_m: float) -> float:
     return float(plan.rng.uniform(-before_m, plan.travel_m + beyond_m))
 
 
-def _moving(plan: Plan, draw: Callable[[], Model], before_m: float, beyond_m: float) -> bool:
+def _moving(plan: Plan, model: Model, before_m: float, beyond_m: float) -> bool:
     """A vehicle on any lane that is near the ego half-way through the drive."""
     rng = plan.rng
     half = plan.claims.times_s[-1] / 2
     for _ in range(_TRIES):
-        direction = int(rng.choice([1, -1], p=[0.35, 0.65]))
+        direction = 1 if rng.random() < 0.35 else -1
         lane = int(rng.integers(plan.street.ground.lanes))
         own = direction == 1 and lane == plan.ego.lane
         speed = plan.ego.track.speed_mps if own else float(rng.uniform(3.5, 9.0))
@@ -58,7 +58,7 @@ def _moving(plan: Plan, draw: Callable[[], Model], before_m: float, beyond_m: fl
         start = middle - direction * speed * half
         offset = plan.lane_offset(direction, lane)
         track = AlongRoad(plan.street, offset, start, direction * speed, direction)
-        if plan.put(draw(), track, speed, apart_m=0.35):
+        if plan.put(model, track, speed, apart_m=0.35):
             return True
     return False
 
@@ -66,11 +66,11 @@ def _moving(plan: Plan, draw: Callable[[], Model], before_m: float, beyond_m: fl
 def _bus(plan: Plan) -> bool:
     rng = plan.rng
     draw = vehicles.bendy_bus if rng.random() < 0.3 else vehicles.rigid_bus
-    return _moving(plan, lambda: draw(rng), 22.0, 26.0)
+    return _moving(plan, draw(rng), 22.0, 26.0)
 
 
 def _truck(plan: Plan) -> bool:
-    return _moving(plan, lambda: vehicles.truck(plan.rng), 20.0, 26.0)
+    return _moving(plan, vehicles.truck(plan.rng), 20.0, 26.0)
 
 
 def _ridden_bicycle(plan: Plan) -> bool:
@@ -123,7 +123,7 @@ def _road_train(plan: Plan, x: float) -> bool:
 def _motorcycles(plan: Plan) -> None:
     """One ridden, one parked at the kerb or on the sidewalk."""
     rng, street = plan.rng, plan.street
-    _moving(plan, lambda: cycles.motorcycle(rng, ridden=True), 12.0, 16.0)
+    _moving(plan, cycles.motorcycle(rng, ridden=True), 12.0, 16.0)
     for _ in range(_TRIES):
         side, x = int(rng.integers(2)), _near(plan, 6.0, 12.0)
         strip = float(street.ground.parking[side])
@@ -168,7 +168,7 @@ def _works(plan: Plan) -> None:
         if not (plan.open_road(x - 6, 3.0) and plan.open_road(x + 6, 3.0)):
             continue
         offset = _works_offset(plan, side)
-        track = plan.beside(x, _sign(side) * offset, float(rng.choice([0.0, math.pi])))
+        track = plan.beside(x, _sign(side) * offset, math.pi * (rng.random() < 0.5))
         if plan.put(machine, track, apart_m=0.4):
             _fence_off(plan, x, side, offset)
             return

@@ -341,9 +341,14 @@ def tops(ground: Float64, x: Float64, y: Float64) -> Float64:
 
 
 @compiled
-def kerb_distances(ground: Float64, x: Float64, y: Float64) -> Float64:
-    """`kerb_distance` at points (n,)."""
-    found = np.empty(len(x))
-    for i in range(len(x)):
-        found[i] = kerb_distance(ground, x[i], y[i])
-    return found
+def clearance(
+    ground: Float64, x: float, y: float, yaw: float, length: float, width: float
+) -> float:
+    """Smallest distance beyond the kerb over the corners and sides' middles of a rectangle."""
+    cos, sin, least = math.cos(yaw), math.sin(yaw), FAR
+    for i in range(-1, 2):
+        for j in range(-1, 2):
+            ahead, beside = i * length / 2, j * width / 2
+            px, py = x + cos * ahead - sin * beside, y + sin * ahead + cos * beside
+            least = min(least, kerb_distance(ground, px, py))
+    return least

@@ -54,6 +54,6 @@ def shown(scene: Scene, rig: Rig, keyframes: int) -> Int64:
     """Points of each scored class (16,) over the scene's keyframes."""
     counts = np.zeros(256, dtype=np.int64)
     for keyframe in range(keyframes):
-        scan = spin(scene, rig.lidar, keyframe * rig.period_s, 0).scan
+        scan = spin(scene.at(keyframe * rig.period_s), rig.lidar, 0).scan
         counts += np.bincount(SCORED_16[scan.label], minlength=256)
     return counts[: len(NUSCENES_16)]

@@ -10,8 +10,8 @@ import numpy as np
 
 from lima_bench.datasets.world.labels import Label
 from lima_bench.datasets.world.materials import Material
-from lima_bench.datasets.world.palette import car_colour, near, vivid
-from lima_bench.datasets.world.shapes import Builder, Colour, Texture
+from lima_bench.datasets.world.palette import car_colour, near, pick, vivid
+from lima_bench.datasets.world.shapes import Builder, Colour, Texture, concatenate
 from lima_bench.datasets.world.things import Model
 
 PAINT, GLASS, RUBBER = Material.CAR_PAINT, Material.GLASS, Material.RUBBER
@@ -85,7 +85,7 @@ def _body(
 
 def car(rng: np.random.Generator) -> Model:
     """A saloon, hatchback, estate, off-roader or van."""
-    return _car(rng, Label.CAR, car_colour(rng), str(rng.choice(list(_FORMS))))
+    return _car(rng, Label.CAR, car_colour(rng), list(_FORMS)[int(rng.integers(len(_FORMS)))])
 
 
 _FORMS = {
@@ -122,8 +122,6 @@ def _beacon(model: Model, rng: np.random.Generator, colour: Colour) -> Model:
     length, width, height = model.size
     build = _builder(rng, model.label)
     build.box((0.0, 0, height + 0.06), (0.3, width * 0.6, 0.14), LAMP, colour)
-    from lima_bench.datasets.world.shapes import concatenate
-
     shapes = concatenate([model.shapes, build.shapes()])
     return Model(model.label, (length, width, height + 0.13), shapes)
 
@@ -161,7 +159,7 @@ def _cab(build: Builder, front: float, size: tuple[float, float, float], paint: 
 
 def truck(rng: np.random.Generator) -> Model:
     """A box lorry, tipper, flatbed or pick-up."""
-    form = str(rng.choice(["box", "tipper", "flatbed", "pick-up"], p=[0.5, 0.2, 0.15, 0.15]))
+    form = ("box", "tipper", "flatbed", "pick-up")[pick(rng, (0.5, 0.2, 0.15, 0.15))]
     if form == "pick-up":
         return _pick_up(rng)
     length, width = float(rng.uniform(6.4, 8.6)), float(rng.uniform(2.25, 2.5))
@@ -266,7 +264,7 @@ def trailer(rng: np.random.Generator) -> Model:
     length, width = float(rng.uniform(7.0, 10.5)), float(rng.uniform(2.35, 2.5))
     build = _builder(rng, Label.TRAILER)
     build.box((0, 0, 1.0), (length, width * 0.5, 0.22), METAL, _DARK)
-    form = str(rng.choice(["box", "container", "tarpaulin"]))
+    form = ("box", "container", "tarpaulin")[int(rng.integers(3))]
     height = float(rng.uniform(3.3, 3.9))
     box = (length - 0.05, width, height - 1.12)
     material = {"box": PAINT, "container": METAL, "tarpaulin": Material.TARPAULIN}[form]
