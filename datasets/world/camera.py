@@ -23,6 +23,7 @@ from lima_bench.datasets.world.shapes import Shapes
 
 _SHADOW_RANGE_M = 45.0
 _STRONG_SUN = 0.3
+_MIDDLE_GREY = 0.44
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,11 @@ def _triple(vector: Float64) -> tuple[float, float, float]:
 
 def _develop(image: Float32, seed: int, *, night: bool) -> UInt8:
     rng = np.random.default_rng(seed)
-    gain = rng.uniform(0.88, 1.16) * (1.6 if night else 1.0) * rng.uniform(0.97, 1.03, 3)
+    # The camera meters its own picture, as cars' cameras do, between limits that keep night dark.
+    metered = _MIDDLE_GREY / max(float(image.mean()), 1e-3)
+    limits = (0.8, 1.9) if night else (0.7, 1.7)
+    gain = min(max(metered, limits[0]), limits[1]) * rng.uniform(0.9, 1.12)
+    gain = gain * rng.uniform(0.97, 1.03, 3)
     sigma = float(rng.uniform(0.008, 0.022) * (1.8 if night else 1.0))
     pixels: UInt8 = develop(image, gain, sigma, int(rng.integers(1 << 31)))
     return pixels

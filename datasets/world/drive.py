@@ -149,5 +149,5 @@ def _semantickitti_plan(spec: WorldSpec, split: Split, index: int) -> Plan:
         sweeps=0,
         rig=semantickitti_rig(own),
         style=SUBURB,
-        all_classes=False,
+        all_classes=split != "teacher",
     )

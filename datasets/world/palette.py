@@ -1,6 +1,7 @@
 """Colours that things of one kind come in, drawn at random; RGB in 0..1.
 
-Offers `near`, `car_colour`, `wall_colour`, `vivid`, `cloth_colour`, and `pick` (a weighted draw).
+Offers `near`, `car_colour`, `wall_colour`, `vivid`, `fleet_colour`,
+`cloth_colour`, and `pick` (a weighted draw).
 """
 
 from __future__ import annotations
@@ -64,9 +65,17 @@ def wall_colour(rng: np.random.Generator) -> Colour:
 
 
 def vivid(rng: np.random.Generator) -> Colour:
-    """A strong colour: lorries, containers, awnings."""
-    hue, light = rng.uniform(0, 1), rng.uniform(0.35, 0.75)
+    """A strong colour: awnings, doors, cycles."""
+    hue, light = rng.uniform(0, 1), rng.uniform(0.35, 0.65)
     return colorsys.hls_to_rgb(hue, light, rng.uniform(0.35, 0.75))
+
+
+def fleet_colour(rng: np.random.Generator) -> Colour:
+    """The paint of a lorry's box or a bus: often white or grey, else a muted colour."""
+    if rng.random() < 0.4:
+        return near(rng, (0.80, 0.80, 0.79), 0.06)
+    hue, light = rng.uniform(0, 1), rng.uniform(0.28, 0.62)
+    return colorsys.hls_to_rgb(hue, light, rng.uniform(0.25, 0.6))
 
 
 def cloth_colour(rng: np.random.Generator) -> Colour:

@@ -10,7 +10,7 @@ import numpy as np
 
 from lima_bench.datasets.world.labels import Label
 from lima_bench.datasets.world.materials import Material
-from lima_bench.datasets.world.palette import car_colour, near, pick, vivid
+from lima_bench.datasets.world.palette import car_colour, fleet_colour, near, pick
 from lima_bench.datasets.world.shapes import Builder, Colour, Texture, concatenate
 from lima_bench.datasets.world.things import Model
 
@@ -176,7 +176,7 @@ def truck(rng: np.random.Generator) -> Model:
             (middle, 0, (1.0 + height) / 2),
             (bed, width, height - 1.0),
             PAINT,
-            vivid(rng),
+            fleet_colour(rng),
             texture=Texture.CORRUGATED,
         )
     elif form == "tipper":
@@ -184,7 +184,9 @@ def truck(rng: np.random.Generator) -> Model:
         build.box((middle, 0, 1.65), (bed * 0.9, width * 0.9, 1.3), METAL, paint, top=(1.1, 1.1))
     else:
         build.box((middle, 0, 1.05), (bed, width, 0.16), Material.WOOD)
-        build.box((middle, 0, 1.6), (bed * 0.7, width * 0.8, 0.9), Material.TARPAULIN, vivid(rng))
+        build.box(
+            (middle, 0, 1.6), (bed * 0.7, width * 0.8, 0.9), Material.TARPAULIN, fleet_colour(rng)
+        )
     _wheels(build, [length / 2 - 1.1, -length / 2 + 1.2, -length / 2 + 2.2], width, 0.48)
     _lamps(build, length, width, 0.8)
     return Model(Label.TRUCK, (length, width, max(height, 2.3)), build.shapes())
@@ -226,7 +228,7 @@ def _saloon_of_bus(
 def rigid_bus(rng: np.random.Generator) -> Model:
     """A city bus."""
     length, width, height = float(rng.uniform(10.2, 12.2)), 2.55, float(rng.uniform(3.0, 3.3))
-    build, paint = _builder(rng, Label.BUS_RIGID), vivid(rng)
+    build, paint = _builder(rng, Label.BUS_RIGID), fleet_colour(rng)
     _saloon_of_bus(build, 0.0, (length - 0.1, width, height - 0.1), paint)
     build.box((length / 2 - 0.04, 0, height * 0.62), (0.06, width * 0.92, height * 0.42), GLASS)
     build.box(
@@ -240,7 +242,7 @@ def rigid_bus(rng: np.random.Generator) -> Model:
 def bendy_bus(rng: np.random.Generator) -> Model:
     """An articulated bus with its bellows, driving straight."""
     length, width, height = float(rng.uniform(17.0, 18.2)), 2.55, float(rng.uniform(3.05, 3.25))
-    build, paint = _builder(rng, Label.BUS_BENDY), vivid(rng)
+    build, paint = _builder(rng, Label.BUS_BENDY), fleet_colour(rng)
     front = length * 0.55
     rear = length - front - 1.2
     _saloon_of_bus(build, length / 2 - front / 2, (front - 0.1, width, height - 0.1), paint)
@@ -269,7 +271,7 @@ def trailer(rng: np.random.Generator) -> Model:
     box = (length - 0.05, width, height - 1.12)
     material = {"box": PAINT, "container": METAL, "tarpaulin": Material.TARPAULIN}[form]
     texture = Texture.CORRUGATED if form == "container" else Texture.PLAIN
-    build.box((0, 0, 1.11 + box[2] / 2), box, material, vivid(rng), texture=texture)
+    build.box((0, 0, 1.11 + box[2] / 2), box, material, fleet_colour(rng), texture=texture)
     _wheels(build, [-length / 2 + 0.9, -length / 2 + 2.0, -length / 2 + 3.1], width, 0.46)
     for side in (-1, 1):
         build.rod((length * 0.3, side * 0.6, 0.05), (length * 0.3, side * 0.6, 1.0), 0.07, METAL)

@@ -58,7 +58,7 @@ def draw_weather(rng: np.random.Generator) -> Weather:
     turn = rng.uniform(0, 2 * math.pi)
     rise = math.radians(rng.uniform(28, 62) if kind != 2 else rng.uniform(8, 18))
     flat = math.cos(rise)
-    sun, ambient = ((0.75, 0.45), (0.22, 0.72), (0.42, 0.30), (0.0, 0.10), (0.08, 0.55))[kind]
+    sun, ambient = ((0.80, 0.50), (0.20, 0.78), (0.45, 0.34), (0.0, 0.11), (0.08, 0.62))[kind]
     return Weather(
         kind=kind,
         sun_x=flat * math.cos(turn),
