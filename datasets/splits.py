@@ -1,13 +1,13 @@
 """Which sequences a split has: from the card, or from a ``splits.json`` at the data root.
 
-Offers `known_splits`, `sequences_of` and the warning `IncompleteData`.
+Offers `known_splits`, `sequences_of`, `write_splits` and the warning `IncompleteData`.
 """
 
 from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from lima_bench.common.errors import UserError, nearest, unknown_name
@@ -81,6 +81,26 @@ def sequences_of(card: Card, root: Path, split: str, present: Collection[str]) -
             stacklevel=2,
         )
     return tuple(name for name in wanted if name in here)
+
+
+def write_splits(
+    root: Path, sequences: Iterable[tuple[str, str]], pretrain: Collection[str]
+) -> None:
+    """Write the ``splits.json`` of a data root.
+
+    Args:
+        root: The data root.
+        sequences: Name and split of every sequence, in order.
+        pretrain: Those of split ``train`` that also form the split ``pretrain``.
+    """
+    splits: dict[str, list[str]] = {"train": [], "val": []}
+    for name, split in sequences:
+        splits.setdefault(split, []).append(name)
+    strange = set(pretrain) - set(splits["train"])
+    if strange:
+        raise ValueError(f"not in split train, so not for pretraining: {sorted(strange)}")
+    splits["pretrain"] = [name for name in splits["train"] if name in pretrain]
+    (root / FILE).write_text(json.dumps(splits, indent=1))
 
 
 def _is_lists_of_names(value: object) -> bool:
