@@ -131,6 +131,22 @@ def test_scenes_come_in_file_order(nuscenes_root: Written) -> None:
     assert len({f.id for f in frames}) == 6
 
 
+def test_rows_may_come_in_any_order(copied: Path) -> None:
+    """Only scene.json's order means something; sweeps never pass for keyframes."""
+    dataset = NuScenes()
+    before = [dataset.load(frame) for frame in dataset.frames(copied, "train")]
+    for table in ("sample", "sample_data", "ego_pose", "calibrated_sensor", "sample_annotation"):
+        edit(copied / f"v1.0-synth/{table}.json", lambda rows: rows[::-1])
+    after = [dataset.load(frame) for frame in dataset.frames(copied, "train")]
+    assert [s.frame for s in before] == [s.frame for s in after]
+    for one, other in zip(before, after, strict=True):
+        np.testing.assert_array_equal(one.points, other.points)
+        np.testing.assert_array_equal(one.lidar_to_global, other.lidar_to_global)
+        assert [c.id for c in one.cameras] == [c.id for c in other.cameras]
+        assert one.boxes is not None and other.boxes is not None
+        np.testing.assert_array_equal(one.boxes.centre, other.boxes.centre[::-1])
+
+
 def test_splits_of_the_root_win(nuscenes_root: Written) -> None:
     root, _ = nuscenes_root
     dataset = NuScenes()
@@ -208,6 +224,34 @@ def test_devkit_agrees_on_boxes_and_velocity(nuscenes_root: Written, devkit) -> 
             assert ours.category[b] == box.name
             velocity = devkit.box_velocity(box.token) @ sample.lidar_to_global[:3, :3]
             np.testing.assert_allclose(ours.velocity[b], velocity[:2], atol=1e-6)
+
+
+def test_devkit_agrees_on_velocities_over_long_gaps(copied: Path) -> None:
+    """One-sided beyond 1.5 s and centred beyond 3 s tell nothing."""
+    kit = pytest.importorskip("nuscenes.nuscenes")
+    seconds = {"scene-0009": (0, 1.6, 2.9), "scene-0005": (0, 1.4, 3.1)}
+
+    def stretch(rows: list) -> None:
+        for scene, scene_token in scenes.items():
+            own = sorted((r for r in rows if r["scene_token"] == scene_token),
+                         key=lambda row: row["timestamp"])  # fmt: skip
+            for row, second in zip(own, seconds.get(scene, (0, 1, 2)), strict=True):
+                row["timestamp"] = own[0]["timestamp"] + int(second * 1e6)
+
+    tables = copied / "v1.0-synth"
+    scenes = {r["name"]: r["token"] for r in json.loads((tables / "scene.json").read_text())}
+    edit(tables / "sample.json", stretch)
+    devkit = kit.NuScenes("v1.0-synth", str(copied), verbose=False)
+    dataset, told = NuScenes(), []
+    for frame in dataset.frames(copied, "train"):
+        sample = dataset.load(frame)
+        assert sample.boxes is not None
+        _, boxes, _ = devkit.get_sample_data(frame.id)
+        theirs = np.array([devkit.box_velocity(box.token) for box in boxes])
+        theirs = (theirs @ sample.lidar_to_global[:3, :3])[:, :2]
+        np.testing.assert_allclose(sample.boxes.velocity, theirs, atol=1e-6)
+        told.append(bool(np.isfinite(theirs).all()))
+    assert told == [False, True, True, True, False, False]
 
 
 def test_devkit_agrees_on_the_sensor_chain(nuscenes_root: Written, devkit) -> None:
