@@ -70,8 +70,10 @@ def summary(orderings: Sequence[Ordering]) -> str:
     if not n_tested:
         return ""
     firm, leaning = outcomes.count("holds"), outcomes.count("leans")
-    text = f"Published orderings that hold here: {firm + leaning} of {n_tested}"
-    return f"{text} ({leaning} of them within the spread over seeds)." if leaning else f"{text}."
+    asides = [f"{leaning} of them within the spread over seeds"] * (leaning > 0)
+    asides += [f"{len(outcomes) - n_tested} more wait for numbers"] * (n_tested < len(outcomes))
+    aside = f" ({'; '.join(asides)})" if asides else ""
+    return f"Published orderings that hold here: {firm + leaning} of {n_tested}{aside}."
 
 
 def _check(table: Table, claim: Claim) -> Ordering:
@@ -98,7 +100,8 @@ def _detail(contest: _Contest) -> str:
     std = "" if gain.std is None else f" ± {gain.std:.2f}"
     teacher = f" ({row.teacher})" if row.teacher else ""
     seeds = "1 seed" if gain.n == 1 else f"{gain.n} seeds"
-    return f"{row.title}{teacher} − {contest.rival.title}: {gain.mean:+.2f}{std}, {seeds}"
+    mean = f"{gain.mean:+.2f}".replace("-", "−")
+    return f"{row.title}{teacher} − {contest.rival.title}: {mean}{std}, {seeds}"
 
 
 def _contests(table: Table, claim: Claim) -> Iterator[_Contest]:

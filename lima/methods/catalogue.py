@@ -101,6 +101,7 @@ class MethodCard(Settings):
             while the method is not built.
         settings: Its frozen settings class.
         needs: Cached stages it reads: ``features``, ``superpixels``.
+        frames: How many frames it sees, the current one included, unless its settings say so.
         order: ``shuffled`` scans, or ``streams`` that walk one scene each in time.
         learns: Whether there is a loss; without one the initial weights are the result.
         reconstruction: Whether its paper's text could not be read.
@@ -113,6 +114,7 @@ class MethodCard(Settings):
     implementation: str | type[Any] = ""
     settings: type[Settings] = RandomSettings
     needs: tuple[Literal["features", "superpixels"], ...] = ("features",)
+    frames: int = 1
     order: Literal["shuffled", "streams"] = "shuffled"
     learns: bool = True
     reconstruction: bool = False
@@ -158,11 +160,11 @@ for _card in (
     ),
     MethodCard(name="ppkt", title="PPKT", venue="arXiv'21"),
     MethodCard(name="st_slidr", title="ST-SLidR", venue="CVPR'23"),
-    MethodCard(name="tricc", title="TriCC", venue="CVPR'23"),
-    MethodCard(name="seal", title="Seal", venue="NeurIPS'23", reconstruction=True),
+    MethodCard(name="tricc", title="TriCC", venue="CVPR'23", frames=2),
+    MethodCard(name="seal", title="Seal", venue="NeurIPS'23", frames=2, reconstruction=True),
     MethodCard(name="csc", title="CSC", venue="CVPR'24", reconstruction=True),
     MethodCard(name="hvdistill", title="HVDistill", venue="IJCV'24"),
-    MethodCard(name="superflow", title="SuperFlow", venue="ECCV'24"),
+    MethodCard(name="superflow", title="SuperFlow", venue="ECCV'24", frames=3),
     MethodCard(
         name="cleverdistiller", title="CleverDistiller", venue="BMVC'25", reconstruction=True
     ),
