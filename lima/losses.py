@@ -1,8 +1,8 @@
 """How far two sets of features are apart, as one number to learn from: Batch -> method -> Loss.
 
-Offers `unit` (safe L2 normalisation), `unit_distance` (the regression family: `DISTANCES`) and
-`info_nce` (the contrastive one). Half precision is widened to float32 first; float64 stays. With
-no rows at all the loss is 0 and every gradient exists and is 0.
+Offers `unit` (safe L2 normalisation), `unit_distance` and `unit_distances` (regression),
+`info_nce` (contrast) and `mean_or_zero`. Half precision is widened to float32 first; float64
+stays. With no rows at all the loss is 0 and every gradient exists and is 0.
 """
 
 from __future__ import annotations
@@ -48,23 +48,31 @@ DISTANCES: dict[str, Callable[[Float[Tensor, " rows"]], Float[Tensor, " rows"]]]
 }
 
 
-def unit_distance(
+def unit_distances(
     points: Float[Tensor, "rows width"],
     targets: Float[Tensor, "rows width"],
     kind: DistanceKind = "l2norm",
-) -> Float[Tensor, ""]:
-    """Mean over rows of a function of ``d = |unit(point) - unit(target)|``, so of the angle only.
+) -> Float[Tensor, " rows"]:
+    """Per row a function of ``d = |unit(point) - unit(target)|``, so of the angle only.
 
     ``d = sqrt(2 - 2 cos)`` lies in 0..2. Kinds: ``l2norm`` is d itself (ScaLR, CVPR 2024), whose
     gradient has bounded size and is 0 at ``d = 0``; ``cosine`` is ``1 - cos = d**2 / 2``; ``mse``
     is ``d**2``; ``smooth_l1`` is the Huber function of d with its bend at 1.
     """
-    distance = torch.linalg.vector_norm(unit(points) - unit(targets), dim=1)
-    return mean_or_zero(DISTANCES[kind](distance))
+    return DISTANCES[kind](torch.linalg.vector_norm(unit(points) - unit(targets), dim=1))
+
+
+def unit_distance(
+    points: Float[Tensor, "rows width"],
+    targets: Float[Tensor, "rows width"],
+    kind: DistanceKind = "l2norm",
+) -> Float[Tensor, ""]:
+    """Mean over rows of `unit_distances`."""
+    return mean_or_zero(unit_distances(points, targets, kind))
 
 
 def mean_or_zero(terms: Float[Tensor, " rows"]) -> Float[Tensor, ""]:
-    """The mean, or 0 (with zero gradients) of no terms."""
+    """The mean; of no terms 0, with zero gradients."""
     return terms.sum() / max(len(terms), 1)
 
 

@@ -221,10 +221,10 @@ def _flags(
 
 
 def _reason(outcome: Outcome, state: State, lacking: tuple[int, ...]) -> str:
-    if state is State.REPORTED:
-        return outcome.reason or "published only"
+    if state is State.REPORTED and outcome.reason in ("", NOT_RUN.reason):
+        return "published only: no run is planned here"
     if outcome.reason or not lacking:
-        return outcome.reason
+        return " ".join(outcome.reason.split())  # one line, whatever an error message holds
     plural = "seed" if len(lacking) == 1 else "seeds"
     return f"{plural} {', '.join(map(str, lacking))} not run yet"
 

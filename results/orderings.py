@@ -70,8 +70,10 @@ def summary(orderings: Sequence[Ordering]) -> str:
     if not n_tested:
         return ""
     firm, leaning = outcomes.count("holds"), outcomes.count("leans")
-    text = f"Published orderings that hold here: {firm + leaning} of {n_tested}"
-    return f"{text} ({leaning} of them within the spread over seeds)." if leaning else f"{text}."
+    asides = [f"{leaning} of them within the spread over seeds"] * (leaning > 0)
+    asides += [f"{len(outcomes) - n_tested} more wait for numbers"] * (n_tested < len(outcomes))
+    aside = f" ({'; '.join(asides)})" if asides else ""
+    return f"Published orderings that hold here: {firm + leaning} of {n_tested}{aside}."
 
 
 def _check(table: Table, claim: Claim) -> Ordering:

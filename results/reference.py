@@ -1,6 +1,6 @@
 """Published numbers: one printed value per line, with its source, and the cells they belong to.
 
-Offers `Published`, `read_published`, `references` (the published number of each cell of a table) and
+Offers `Published`, `read_published`, `references` (the published number of each cell) and
 `plain` (the spelling-free form in which ids and printed names are compared).
 """
 

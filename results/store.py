@@ -121,7 +121,8 @@ class Store:
 
     def clear_partial(self, key: str) -> None:
         """Forget the state of an unfinished job."""
-        shutil.rmtree(self.partial(key), ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(self.partial(key))
 
     def sacred(self, key: str) -> Path:
         """The folder of sacred's observer for that job; it need not exist."""

@@ -5,30 +5,21 @@ Offers `Shown` (one cell as texts), `View` (all of them, with headers and notes)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 from lima_bench.results.build import CellId
-from lima_bench.results.orderings import summary
+from lima_bench.results.notes import GLYPHS, MARKS, footer, legend
 from lima_bench.results.table import Cell, ColumnMeta, Flag, RowMeta, Table
 from lima_bench.results.verdict import Verdict
 
 HOLE = "–"
 MINUS = "−"
-MARKS: Mapping[Flag, str] = {
-    "reconstruction": "†",
-    "stale": "‡",
-    "limited": "§",
-    "partial": "¶",
-    "assumed": "*",
-}
-LEGEND: Mapping[Flag, str] = {
-    "reconstruction": "reconstruction: parts of the method's publication could not be read",
-    "stale": "stale: the code changed after this number was made",
-    "limited": "limited: made on part of the data",
-    "partial": "some seeds are missing",
-    "assumed": "a setting of this column is stated by no source",
+_MEASURES = {
+    "wall hours": "wall_hours",
+    "CPU hours": "cpu_hours",
+    "peak GB": "peak_memory_gb",
 }
 _ON_CELLS: tuple[Flag, ...] = ("stale", "limited", "partial")
 
@@ -44,7 +35,7 @@ class Shown:
         marks: Daggers.
         number: Of the reason under the table, 0 for none.
         best: Print it bold.
-        verdict: The comparison.
+        glyph: The verdict as a sign beside the reference, empty without one.
         hole: There is no number.
         cell: All that is known.
     """
@@ -55,7 +46,7 @@ class Shown:
     marks: str
     number: int
     best: bool
-    verdict: Verdict
+    glyph: str
     hole: bool
     cell: Cell
 
@@ -73,6 +64,7 @@ class View:
         column_number: Column id to the reason that explains all its remaining holes, 0 for none.
         reasons: Texts of the reasons, number 1 first.
         legend: Mark and meaning of the daggers in use.
+        costs: Title of a measure and its texts by row id; without measures that nobody took.
         footer: Lines under the table.
     """
 
@@ -84,6 +76,7 @@ class View:
     column_number: Mapping[str, int]
     reasons: tuple[str, ...]
     legend: tuple[tuple[str, str], ...]
+    costs: tuple[tuple[str, Mapping[str, str]], ...]
     footer: tuple[str, ...]
 
     def shown(self, row: RowMeta, column: ColumnMeta) -> Shown:
@@ -91,8 +84,14 @@ class View:
         return self.cells[row.id, column.id]
 
 
-def view(table: Table) -> View:
-    """Prepare `table` for the eye."""
+def view(table: Table, *, glyphs: bool = True) -> View:
+    """Prepare `table` for the eye.
+
+    Args:
+        table: What to show.
+        glyphs: Whether the medium has signs for verdicts.
+    """
+    signs = GLYPHS if glyphs else {}
     rows_whole = {row.id: r for row in table.rows if (r := _row_reason(table, row))}
     columns_whole = {
         column.id: r for column in table.columns if (r := _column_reason(table, column, rows_whole))
@@ -104,15 +103,22 @@ def view(table: Table) -> View:
         row_groups=tuple(_row_groups(table.rows)),
         cells={
             (row.id, column.id): _shown(
-                row, column, cell, numbers, row.id in rows_whole or column.id in columns_whole
+                row,
+                column,
+                cell,
+                0
+                if cell.mean is None and (row.id in rows_whole or column.id in columns_whole)
+                else numbers.get(cell.reason, 0),
+                signs,
             )
             for row, column, cell in table
         },
         row_number={row: numbers[reason] for row, reason in rows_whole.items()},
         column_number={column: numbers[reason] for column, reason in columns_whole.items()},
         reasons=tuple(numbers),
-        legend=tuple(_legend(table)),
-        footer=tuple(_footer(table)),
+        legend=tuple(legend(table)),
+        costs=tuple(_costs(table)),
+        footer=tuple(footer(table, signs)),
     )
 
 
@@ -156,7 +162,7 @@ def _numbers(
 
 
 def _shown(
-    row: RowMeta, column: ColumnMeta, cell: Cell, numbers: Mapping[str, int], explained: bool
+    row: RowMeta, column: ColumnMeta, cell: Cell, number: int, signs: Mapping[Verdict, str]
 ) -> Shown:
     hole = cell.mean is None
     signed = row.difference
@@ -169,9 +175,9 @@ def _shown(
         std=text(cell.std),
         reference=text(cell.reference),
         marks="".join(MARKS[flag] for flag in _ON_CELLS if flag in cell.flags and not hole),
-        number=0 if hole and explained else numbers.get(cell.reason, 0),
+        number=number,
         best=cell.best,
-        verdict=cell.verdict,
+        glyph=signs.get(cell.verdict, "") if cell.reference is not None else "",
         hole=hole,
         cell=cell,
     )
@@ -196,41 +202,9 @@ def _row_groups(rows: Sequence[RowMeta]) -> list[tuple[str, tuple[RowMeta, ...]]
     return [(name, tuple(same)) for name, same in groupby(rows, key=by_group)]
 
 
-def _legend(table: Table) -> list[tuple[str, str]]:
-    used = {flag for _, _, cell in table if cell.mean is not None for flag in cell.flags}
-    used |= {"reconstruction" for row in table.rows if row.reconstruction}
-    used |= {"assumed" for column in table.columns if column.assumed}
-    return [(mark, LEGEND[flag]) for flag, mark in MARKS.items() if flag in used]
-
-
-def _footer(table: Table) -> list[str]:
-    """Conventions first, then warnings, then where the numbers come from."""
-    cells = [cell for _, _, cell in table]
-    lines = []
-    if any(cell.std is not None for cell in cells):
-        lines.append("±: sample standard deviation over seeds.")
-    if any(cell.best for cell in cells):
-        lines.append("Bold: best by more than both spreads.")
-    if any(cell.reference is not None for cell in cells):
-        sources = {c.reference_source for c in cells if c.reference_source} - {table.against}
-        stated = f" ({', '.join(sorted(sources))})" if sources else ""
-        lines.append(f"In brackets: reference, {table.against or 'as stated'}{stated}.")
-    lines += filter(None, (summary(table.orderings), *table.notes))
-    if table.footer.embedded:
-        lines.append("Embedded world: not comparable with published numbers.")
-    return [*lines, _origin(table)]
-
-
-def _origin(table: Table) -> str:
-    """Suite, profile, seeds, version, commit and date in one line."""
-    footer = table.footer
-    commit = footer.commit[:12] + (" with uncommitted changes" if footer.dirty else "")
-    parts = (
-        table.suite,
-        f"profile: {table.profile}",
-        f"seeds: {', '.join(map(str, footer.seeds))}" if footer.seeds else "",
-        f"lima-bench {footer.version}",
-        f"commit {commit}" if footer.commit else "",
-        footer.date,
-    )
-    return " · ".join(filter(None, parts))
+def _costs(table: Table) -> Iterator[tuple[str, Mapping[str, str]]]:
+    for title, measure in _MEASURES.items():
+        taken = {row: getattr(costs, measure) for row, costs in table.costs.items()}
+        texts = {row: f"{value:.3g}" for row, value in taken.items() if value is not None}
+        if texts:
+            yield title, texts

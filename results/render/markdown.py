@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from lima_bench.results.table import ColumnMeta, Costs, RowMeta, Table
+from lima_bench.results.table import ColumnMeta, RowMeta, Table
 from lima_bench.results.view import Shown, View, column_marks, row_marks, view
 
 _SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\|*_`[]<>#~"})
@@ -13,23 +13,26 @@ _OUTCOMES = {"holds": "holds", "leans": "within spread", "fails": "fails", "unte
 
 def to_markdown(table: Table) -> str:
     """The table, its notes, orderings, costs and splits as one Markdown text."""
-    blocks = [f"## {_escape(table.title)}", *_blocks(view(table))]
+    shown = view(table)
+    blocks = [f"## {_escape(table.title)}", *_blocks(shown)]
     if table.orderings:
         blocks += ["### Published orderings", _orderings(table)]
-    if table.costs:
-        blocks += ["### Cost of pretraining", _costs(table)]
+    if shown.costs:
+        blocks += ["### Cost of pretraining", _costs(shown)]
     if table.splits:
-        blocks += [f"### {_escape(table.splits.title)}", *_blocks(view(table.splits))]
+        blocks += [f"### {_escape(table.splits.title)}", *_blocks(view(table.splits), within=True)]
     return "\n\n".join(blocks) + "\n"
 
 
-def _blocks(shown: View) -> Iterator[str]:
+def _blocks(shown: View, *, within: bool = False) -> Iterator[str]:
+    """Grid, notes and footer; `within` another table only the grid and its own notes."""
     yield _grid(_lines(shown), n_text=1)
     notes = [f"{mark} {text}." for mark, text in shown.legend]
     notes += [f"<sup>{n}</sup> {_sentence(text)}" for n, text in enumerate(shown.reasons, start=1)]
     if notes:
         yield "\\\n".join(_escape_but_tags(note) for note in notes)
-    yield "\\\n".join(_escape(line) for line in shown.footer)
+    if not within:
+        yield "\\\n".join(_escape(line) for line in shown.footer)
 
 
 def _lines(shown: View) -> Iterator[list[str]]:
@@ -56,7 +59,8 @@ def _title(shown: View, row: RowMeta) -> str:
 def _cell(cell: Shown) -> str:
     value = f"**{cell.value}**" if cell.best else cell.value
     std = f" ± {cell.std}" if cell.std else ""
-    reference = f" <sub>({cell.reference})</sub>" if cell.reference else ""
+    glyph = f" {cell.glyph}" if cell.glyph else ""
+    reference = f" <sub>({cell.reference}{glyph})</sub>" if cell.reference else ""
     return f"{value}{std}{_escape(cell.marks)}{_number(cell.number)}{reference}"
 
 
@@ -70,20 +74,14 @@ def _orderings(table: Table) -> str:
     return _grid(lines, n_text=3)
 
 
-def _costs(table: Table) -> str:
-    lines = [["", "Wall hours", "CPU hours", "Peak memory (GB)"]]
-    for row in table.rows:
-        costs = table.costs.get(row.id)
-        if costs:
-            lines.append([_escape(row.title), *cost_texts(costs)])
+def _costs(shown: View) -> str:
+    lines = [["", *(title for title, _ in shown.costs)]]
+    for row in shown.table.rows:
+        if row.id in shown.table.costs:
+            lines.append(
+                [_escape(row.title), *(texts.get(row.id, "–") for _, texts in shown.costs)]
+            )
     return _grid(lines, n_text=1)
-
-
-def cost_texts(costs: Costs) -> tuple[str, str, str]:
-    """Wall hours, CPU hours and memory with three significant digits."""
-    parts = (costs.wall_hours, costs.cpu_hours, costs.peak_memory_gb)
-    wall, cpu, memory = ("–" if part is None else f"{part:.3g}" for part in parts)
-    return wall, cpu, memory
 
 
 def _grid(lines: Iterable[list[str]], *, n_text: int) -> str:
