@@ -1,6 +1,6 @@
 """Jobs and records -> what is done, stale or missing, what must run and what it costs. Pure.
 
-Offers `make_plan`, its result `Plan` of `Step`s, `CellState`, and `within_budget`.
+Offers `make_plan`, its result `Plan` of `Step`s, `within_budget`, `expected_hours`, `priorities`.
 """
 
 from __future__ import annotations
@@ -137,18 +137,26 @@ def within_budget(plan: Plan, hours: float) -> tuple[list[CellPlan], float]:
     return chosen, spent
 
 
-def priorities(plan: Plan) -> dict[str, float]:
-    """Key to how long all that waits for a job takes, itself included: the longest goes first."""
+def expected_hours(plan: Plan) -> dict[str, float]:
+    """Key of every job that runs to its hours; where no record tells, by weight beside the others.
+
+    Without any record at all, the unit is arbitrary.
+    """
     known = [s.estimate.wall_hours / _weight(s) for s in plan.todo if s.estimate.wall_hours]
     rate = sum(known) / len(known) if known else 1.0
+    return {s.job.key: s.estimate.wall_hours or rate * _weight(s) for s in plan.todo}
+
+
+def priorities(plan: Plan) -> dict[str, float]:
+    """Key to how long all that waits for a job takes, itself included: the longest goes first."""
+    hours = expected_hours(plan)
     rank: dict[str, float] = {}
-    for key, step in reversed(list(plan.steps.items())):
-        if step.runs:
-            after = rank.get(key, 0.0)
-            rank[key] = after + (step.estimate.wall_hours or rate * _weight(step))
-            for source in step.job.inputs.values():
-                rank[source] = max(rank.get(source, 0.0), rank[key])
-    return {key: rank[key] for key, step in plan.steps.items() if step.runs}
+    for step in reversed(plan.todo):
+        key = step.job.key
+        rank[key] = rank.get(key, 0.0) + hours[key]
+        for source in step.job.inputs.values():
+            rank[source] = max(rank.get(source, 0.0), rank[key])
+    return {key: rank[key] for key in hours}
 
 
 def _weight(step: Step) -> float:
