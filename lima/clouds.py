@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from lima_bench.datasets.card import Card, Intensity
-from lima_bench.datasets.sample import Sample
+from lima_bench.datasets.sample import Float32, Int64, Sample
 from lima_bench.lima.augment import draw_motion, move
 from lima_bench.lima.recipes import Augmentation, InputSettings, StudentSettings
 from lima_bench.lima.voxels import Voxels, voxelise
@@ -24,14 +23,14 @@ class Cloud:
     """One view of the world as the student sees it.
 
     Attributes:
-        xyz: Metres, after augmentation, in the order of the file.
-        features: Input channels of each row.
-        point: For each row, its index in the scan that it was made from.
+        xyz: (rows, 3) metres, after augmentation, in the order of the file.
+        features: (rows, channels) input.
+        point: (rows,) index of each in the scan that it was made from.
     """
 
-    xyz: Float[np.ndarray, "rows 3"]
-    features: Float[np.ndarray, "rows channels"]
-    point: Int[np.ndarray, " rows"]
+    xyz: Float32
+    features: Float32
+    point: Int64
 
 
 def make_cloud(
@@ -48,8 +47,8 @@ def make_cloud(
 
 
 def cloud_of_points(
-    points: Float[np.ndarray, "points 3"],
-    intensity: Float[np.ndarray, " points"],
+    points: Float32,
+    intensity: Float32,
     scale: Intensity,
     student: StudentSettings,
     augmentation: Augmentation | None,
@@ -58,8 +57,8 @@ def cloud_of_points(
     """Leave out what is too far, move the rest, gather its input channels.
 
     Args:
-        points: Metres, LiDAR frame; the range limit applies before augmentation.
-        intensity: File values.
+        points: (N, 3) metres, LiDAR frame; the range limit applies before augmentation.
+        intensity: (N,) file values.
         scale: The card's range of file values.
         student: Which channels, and how far.
         augmentation: None leaves the points where they are and draws nothing.
@@ -91,17 +90,13 @@ def collate_clouds(clouds: Sequence[Cloud], student: StudentSettings) -> Voxels:
     )
 
 
-def _within_range(
-    points: Float[np.ndarray, "points 3"], inputs: InputSettings
-) -> Int[np.ndarray, " rows"]:
+def _within_range(points: Float32, inputs: InputSettings) -> Int64:
     if inputs.max_range_m is None:
         return np.arange(len(points))
     return np.flatnonzero(np.hypot(points[:, 0], points[:, 1]) <= inputs.max_range_m)
 
 
-def _scaled(
-    intensity: Float[np.ndarray, " rows"], scale: Intensity, inputs: InputSettings
-) -> Float[np.ndarray, " rows"]:
+def _scaled(intensity: Float32, scale: Intensity, inputs: InputSettings) -> Float32:
     if inputs.intensity == "raw_plus_one":
         # SLidR's SemanticKITTI loader: a zero would make its one-channel voxel look empty.
         return intensity + 1.0

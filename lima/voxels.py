@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from lima_bench.common.errors import UserError
+from lima_bench.datasets.sample import Float32, Int64
 from lima_bench.lima.recipes import VoxelSettings
 
 ALIGNMENT = 16
@@ -53,9 +54,9 @@ class Voxels:
 
 
 def voxelise(
-    xyz: Float[np.ndarray, "points 3"],
-    features: Float[np.ndarray, "points channels"],
-    cloud_index: Int[np.ndarray, " points"],
+    xyz: Float32,
+    features: Float32,
+    cloud_index: Int64,
     settings: VoxelSettings,
     *,
     n_clouds: int,
@@ -63,9 +64,9 @@ def voxelise(
     """Put every point into its cell; the first point of a cell, in the given order, stands for it.
 
     Args:
-        xyz: Metres.
-        features: What the network is fed, per point.
-        cloud_index: Which cloud a point belongs to; clouds lie one after the other.
+        xyz: (points, 3) metres.
+        features: (points, channels) that the network is fed.
+        cloud_index: (points,) the cloud of each point; clouds lie one after the other.
         settings: The grid.
         n_clouds: Number of clouds, empty ones included.
 
@@ -98,9 +99,7 @@ def _out_of_grid(what: str) -> UserError:
     return UserError("voxelise", what, how)
 
 
-def _cells(
-    xyz: Float[np.ndarray, "points 3"], settings: VoxelSettings
-) -> Int[np.ndarray, "points 3"]:
+def _cells(xyz: Float32, settings: VoxelSettings) -> Int64:
     """Index of each point's cell before any shift: may be negative."""
     if settings.kind == "cylindrical":
         x, y, z = xyz.T
@@ -114,11 +113,11 @@ def _cells(
 
 
 def _shift(
-    cells: Int[np.ndarray, "points 3"],
-    cloud_index: Int[np.ndarray, " points"],
+    cells: Int64,
+    cloud_index: Int64,
     settings: VoxelSettings,
     n_clouds: int,
-) -> Int[np.ndarray, "points 3"]:
+) -> Int64:
     """What to add to each point's cell so that no index of its cloud is negative."""
     shifts = np.zeros((n_clouds, 3), dtype=np.int64)
     stops = np.searchsorted(cloud_index, np.arange(n_clouds), side="right")
@@ -130,17 +129,18 @@ def _shift(
     return shifts[cloud_index]
 
 
-def _aligned(lowest: Int[np.ndarray, " 3"], settings: VoxelSettings) -> Int[np.ndarray, " 3"]:
+def _aligned(lowest: Int64, settings: VoxelSettings) -> Int64:
     """The least multiples of 16 that lift `lowest`; for an angle those that lift -180 degrees."""
     blocks = np.ceil(np.maximum(-lowest, 0) / ALIGNMENT).astype(np.int64)
     if settings.kind == "cylindrical":
         blocks[1] = math.ceil(180.0 / settings.size[1] / ALIGNMENT)
-    return blocks * ALIGNMENT
+    shift: Int64 = blocks * ALIGNMENT
+    return shift
 
 
 def _first_and_inverse(
-    keys: Int[np.ndarray, " points"],
-) -> tuple[Int[np.ndarray, " voxels"], Int[np.ndarray, " points"]]:
+    keys: Int64,
+) -> tuple[Int64, Int64]:
     """First point of each distinct key, keys ascending, and for each point the rank of its key."""
     order = np.argsort(keys, kind="stable")
     ordered = keys[order]

@@ -8,6 +8,7 @@ published networks differ in their stem and in which BatchNorm layers take the r
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -134,10 +135,8 @@ class MinkUNet(Backbone):
         super().__init__()
         self.plan, self.momentum = plan, bn_momentum
         self._block = _BasicBlock if plan.block == "basic" else _Bottleneck
-        widths = [in_channels, *plan.stem]
-        self.stem = nn.Sequential(
-            *(self._normed(SubmanifoldConv(a, b), b) for a, b in zip(widths, plan.stem))
-        )
+        pairs = pairwise((in_channels, *plan.stem))
+        self.stem = nn.Sequential(*(self._normed(SubmanifoldConv(a, b), b) for a, b in pairs))
         self.down, self.encoder = nn.ModuleList(), nn.ModuleList()
         self.up, self.decoder = nn.ModuleList(), nn.ModuleList()
         skips = self._build_encoder(plan.stem[-1])

@@ -1,6 +1,7 @@
 """Which input row meets which output row under which weight: one structure for every engine.
 
-Offers `KernelMap` and what it derives for engines that walk lists of pairs: `PairBlock`.
+Offers `KernelMap`, with the two views that engines read, each made when first asked for:
+`KernelMap.table`, the neighbours of every output row, and `KernelMap.blocks`, lists of pairs.
 
 Order of a kernel's weights (MinkowskiEngine's): the first spatial axis runs fastest,
 ``k = i0 + K * i1 + K * K * i2``. A kernel of 3 reaches from -1 to 1, a kernel of 2 from 0 to 1.
@@ -8,12 +9,19 @@ Order of a kernel's weights (MinkowskiEngine's): the first spatial axis runs fas
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Int
 from torch import Tensor
+
+Rows = npt.NDArray[np.int32]
+
+BLOCK_ROWS = 8192
+"""Output rows of a block: few enough for the features of its pairs to stay in the cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,70 +49,68 @@ class PairBlock:
 
 @dataclass(frozen=True, eq=False)
 class KernelMap:
-    """The neighbours of every output row; immutable, shared by all layers on the same levels.
+    """The pairs under every weight; immutable, shared by all layers on the same levels.
 
     Attributes:
-        table: For each output row and weight the input row, or -1; int32.
+        rows_in: Input rows under each weight.
+        rows_out: The output rows that they meet, ascending under each weight.
         n_in: Number of input rows.
+        n_out: Number of output rows.
+        device: Where the views are wanted.
         symmetric: Whether the transposed map is this one with its weights in reverse order, as in
             submanifold convolution.
     """
 
-    table: Int[Tensor, "out K"]
+    rows_in: tuple[Rows, ...]
+    rows_out: tuple[Rows, ...]
     n_in: int
+    n_out: int
+    device: torch.device
     symmetric: bool = False
-    _blocks: dict[int, tuple[PairBlock, ...]] = field(default_factory=dict, init=False, repr=False)
-
-    @property
-    def n_out(self) -> int:
-        """Number of output rows."""
-        return len(self.table)
 
     @cached_property
     def transposed(self) -> KernelMap:
         """The map that carries output rows back to input rows, weight by weight."""
-        if self.symmetric:
-            return KernelMap(self.table.flip(1), self.n_out, symmetric=True)
-        rows, weights = (self.table >= 0).nonzero(as_tuple=True)
-        table = self.table.new_full((self.n_in, self.table.shape[1]), -1)
-        table[self.table[rows, weights].long(), weights] = rows.to(table.dtype)
-        return KernelMap(table, self.n_out)
+        return KernelMap(
+            self.rows_out, self.rows_in, self.n_out, self.n_in, self.device, self.symmetric
+        )
 
-    def blocks(self, rows_per_block: int) -> tuple[PairBlock, ...]:
-        """The pairs, cut into blocks of output rows; built on first use."""
-        found = self._blocks.get(rows_per_block)
-        if found is None:
-            starts = range(0, self.n_out, rows_per_block)
-            found = tuple(
-                _pair_block(self.table[start : start + rows_per_block], start) for start in starts
-            )
-            self._blocks[rows_per_block] = found
-        return found
+    @cached_property
+    def table(self) -> Int[Tensor, "out K"]:
+        """For each output row and weight the input row, or -1; int32."""
+        table = np.full((self.n_out, len(self.rows_in)), -1, dtype=np.int32)
+        for weight, (rows_in, rows_out) in enumerate(zip(self.rows_in, self.rows_out, strict=True)):
+            table[rows_out, weight] = rows_in
+        return torch.from_numpy(table).to(self.device)
 
+    @cached_property
+    def blocks(self) -> tuple[PairBlock, ...]:
+        """The pairs, cut into blocks of `BLOCK_ROWS` output rows."""
+        edges = np.arange(0, self.n_out + BLOCK_ROWS, BLOCK_ROWS)
+        cuts = np.array([np.searchsorted(rows, edges) for rows in self.rows_out])
+        return tuple(
+            self._block(int(edges[i]), cuts[:, i], cuts[:, i + 1]) for i in range(len(edges) - 1)
+        )
 
-def _pair_block(table: Int[Tensor, "rows K"], start: int) -> PairBlock:
-    """List the pairs of `table`, whose first row is output row `start`."""
-    n_rows, n_weights = table.shape
-    flat = table.reshape(-1)
-    cells = (flat >= 0).nonzero().squeeze(1)
-    rows = cells // n_weights
-    weights = cells - rows * n_weights
-    # One byte per weight makes the stable sort a single counting pass.
-    order = weights.to(torch.uint8).sort(stable=True).indices
-    positions = torch.arange(len(order), dtype=torch.int32, device=order.device)
-    return PairBlock(
-        start=start,
-        stop=start + n_rows,
-        rows_in=flat.index_select(0, cells.index_select(0, order)),
-        rows_out=(rows.index_select(0, order) + start).to(torch.int32),
-        counts=tuple(torch.bincount(weights, minlength=n_weights).tolist()),
-        by_output=torch.empty_like(positions).scatter_(0, order, positions),
-        output_starts=_starts(rows, n_rows),
-    )
-
-
-def _starts(rows: Int[Tensor, " pairs"], n_rows: int) -> Int[Tensor, " rows_plus_one"]:
-    """Where each row begins in the ascending list `rows`, and its length."""
-    starts = torch.zeros(n_rows + 1, dtype=torch.int32, device=rows.device)
-    torch.cumsum(torch.bincount(rows, minlength=n_rows), 0, dtype=torch.int32, out=starts[1:])
-    return starts
+    def _block(
+        self, start: int, opens: npt.NDArray[np.int64], closes: npt.NDArray[np.int64]
+    ) -> PairBlock:
+        """The block from output row `start`; its pairs lie between two cuts of each weight's."""
+        stop = min(start + BLOCK_ROWS, self.n_out)
+        cuts = list(zip(opens, closes, strict=True))
+        rows_in, rows_out = (
+            np.concatenate([rows[i:j] for rows, (i, j) in zip(lists, cuts, strict=True)])
+            for lists in (self.rows_in, self.rows_out)
+        )
+        local = rows_out - np.int32(start)
+        starts = np.zeros(stop - start + 1, dtype=np.int32)
+        np.cumsum(np.bincount(local, minlength=stop - start), out=starts[1:])
+        # Two bytes hold a row of a block, so that the stable sort is two counting passes.
+        by_output = local.astype(np.uint16).argsort(kind="stable").astype(np.int32)
+        tensors = (
+            torch.from_numpy(rows).to(self.device)
+            for rows in (rows_in, rows_out, by_output, starts)
+        )
+        first, second, third, fourth = tensors
+        counts = tuple((closes - opens).tolist())
+        return PairBlock(start, stop, first, second, counts, third, fourth)

@@ -1,26 +1,40 @@
 """The reference engine: pure torch, any device, any floating type, hand-written backward.
 
 Offers `REFERENCE`. For each block of output rows: gather the input rows of all pairs, one matrix
-product per weight, then sum the products of each output row. Blocks keep these buffers in the cache.
+product per weight, then sum the products of each output row. Blocks keep the buffers in the cache.
 Every sum has one owner and a fixed order, so results do not depend on the number of threads.
 """
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from lima_bench.lima.backbones.sparse.kernel_map import KernelMap, PairBlock
 
-BLOCK_ELEMENTS = 1 << 17
-"""Rows times channels of a block: with some seven pairs a row, a few megabytes of buffers."""
 
-MIN_BLOCK_ROWS = 512
+class _Workspace(threading.local):
+    """Buffers that outlive a call, so that the same warm memory serves every layer."""
+
+    def __init__(self) -> None:
+        self._buffers: dict[tuple[str, torch.device, torch.dtype], Tensor] = {}
+
+    def take(self, use: str, like: Tensor, rows: int, width: int) -> Float[Tensor, "rows width"]:
+        """An uninitialised matrix; it is overwritten when `use` is next asked for."""
+        key = use, like.device, like.dtype
+        buffer = self._buffers.get(key)
+        if buffer is None or len(buffer) < rows * width:
+            buffer = self._buffers[key] = like.new_empty(rows * width)
+        return buffer[: rows * width].view(rows, width)
+
+
+_WORKSPACE = _Workspace()
 
 
 class ReferenceEngine:
@@ -37,7 +51,7 @@ class ReferenceEngine:
         if torch.is_autocast_enabled(device):
             dtype = torch.get_autocast_dtype(device)
             features, weight = features.to(dtype), weight.to(dtype)
-        result: Tensor = _Convolution.apply(features, weight, kernel_map)
+        result: Tensor = _Convolution.apply(features, weight, kernel_map)  # type: ignore[no-untyped-call]
         return result
 
 
@@ -55,8 +69,8 @@ class _Convolution(Function):
         ctx.save_for_backward(features, weight)
         ctx.kernel_map = kernel_map
         out = features.new_empty(kernel_map.n_out, weight.shape[2])
-        for block in kernel_map.blocks(_rows_per_block(weight)):
-            gathered = features.index_select(0, block.rows_in)
+        for block in kernel_map.blocks:
+            gathered = _gather(features, block.rows_in, "in")
             out[block.start : block.stop] = _products_summed(gathered, weight, block)
         return out
 
@@ -74,23 +88,25 @@ class _Convolution(Function):
         need_features, need_weight, _ = ctx.needs_input_grad
         grad_features = torch.empty_like(features) if need_features else None
         grad_weight = torch.zeros_like(weight) if need_weight else None
-        for block in kernel_map.blocks(_rows_per_block(weight)):
-            gathered = grad_out.index_select(0, block.rows_in)
+        for block in kernel_map.blocks:
+            gathered = _gather(grad_out, block.rows_in, "in")
             if grad_features is not None:
                 rows = slice(block.start, block.stop)
                 grad_features[rows] = _products_summed(gathered, back, block)
             if grad_weight is not None:
-                owners = features.index_select(0, block.rows_out)
+                owners = _gather(features, block.rows_out, "out")
                 _add_outer_products(grad_weight, owners, gathered, block)
         if grad_weight is not None and symmetric:
             grad_weight = grad_weight.flip(0)
         return grad_features, grad_weight, None
 
 
-def _rows_per_block(weight: Float[Tensor, "K c_in c_out"]) -> int:
-    """A power of two, so that layers of similar width share their blocks."""
-    rows = BLOCK_ELEMENTS // max(weight.shape[1:])
-    return max(MIN_BLOCK_ROWS, 1 << (rows.bit_length() - 1))
+def _gather(
+    features: Float[Tensor, "rows width"], rows: Int[Tensor, " pairs"], use: str
+) -> Float[Tensor, "pairs width"]:
+    """The listed rows, in a buffer of the workspace."""
+    buffer = _WORKSPACE.take(use, features, len(rows), features.shape[1])
+    return torch.index_select(features, 0, rows, out=buffer)
 
 
 def _products_summed(
@@ -99,9 +115,12 @@ def _products_summed(
     block: PairBlock,
 ) -> Float[Tensor, "rows c_out"]:
     """Each pair's row times its weight, summed per output row of the block."""
-    products = gathered.new_empty(len(gathered), weight.shape[2])
+    products = _WORKSPACE.take("products", gathered, len(gathered), weight.shape[2])
     parts = zip(
-        gathered.split(block.counts), weight.unbind(0), products.split(block.counts), strict=True
+        gathered.split_with_sizes(block.counts),
+        weight.unbind(0),
+        products.split_with_sizes(block.counts),
+        strict=True,
     )
     for rows, matrix, product in parts:
         torch.mm(rows, matrix, out=product)
@@ -119,7 +138,10 @@ def _add_outer_products(
 ) -> None:
     """Add to each weight the sum of its pairs' outer products."""
     parts = zip(
-        grad_weight.unbind(0), rows.split(block.counts), grads.split(block.counts), strict=True
+        grad_weight.unbind(0),
+        rows.split_with_sizes(block.counts),
+        grads.split_with_sizes(block.counts),
+        strict=True,
     )
     for total, left, right in parts:
         total.addmm_(left.t(), right)
