@@ -21,11 +21,12 @@ import hashlib
 import importlib
 import importlib.util
 import sys
+import traceback
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal, Protocol, TypeVar, cast
+from typing import Literal, Protocol, TypeVar, cast
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -33,10 +34,10 @@ from torch import Tensor, nn
 from lima_bench.common.errors import UserError
 from lima_bench.lima.batch import Batch, Images, PairIndex, Scan
 from lima_bench.lima.features import ImageTeacher as Teacher
-from lima_bench.lima.features import sample_pixels
 from lima_bench.lima.loss import Loss
 from lima_bench.lima.methods.catalogue import METHODS, MethodCard
 from lima_bench.lima.recipes import Settings
+from lima_bench.lima.sampling import sample_pixels
 from lima_bench.lima.voxels import Voxels
 
 __all__ = [
@@ -186,13 +187,13 @@ def load_installed_plugins() -> tuple[str, ...]:
 
 
 def _import_failure(where: object, error: Exception) -> UserError:
-    traceback: Any = error.__traceback__
-    line = 0
-    while traceback is not None:
-        if traceback.tb_frame.f_code.co_filename == str(where):
-            line = traceback.tb_lineno
-        traceback = traceback.tb_next
-    place = f"{where}:{line}" if line else where
+    """The error with the line of the plug-in that raised it, if it was one of its own."""
+    steps = traceback.extract_tb(error.__traceback__)
+    lines = [step.lineno for step in steps if step.filename == str(where)]
+    if isinstance(error, SyntaxError) and error.filename == str(where):
+        lines.append(error.lineno)
     return UserError(
-        place, f"This plug-in cannot be imported: {type(error).__name__}: {error}", "Mend it there."
+        f"{where}:{lines[-1]}" if lines else where,
+        f"This plug-in cannot be imported: {type(error).__name__}: {error}",
+        "Mend it there.",
     )

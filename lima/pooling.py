@@ -25,7 +25,7 @@ def group_mean(
     values = widen(values)
     total = values.new_zeros((n_groups, values.shape[1])).index_add(0, group, values)
     count = torch.bincount(group, minlength=n_groups)
-    return total / (count[:, None] + _SOFT_COUNT), count
+    return total / (count[:, None].to(values.dtype) + _SOFT_COUNT), count
 
 
 def superpixel_means(
@@ -58,7 +58,8 @@ def superpixel_means(
             share = scale * (row_share[:, None] * col_share)
             weights.index_add_(0, place.flatten(), share.flatten())
     count = torch.bincount(group.flatten(), minlength=images * n_ids).view(images, n_ids, 1)
-    return weights.view(images, n_ids, cells) @ grids.flatten(1, 2) / (count + _SOFT_COUNT)
+    total = weights.view(images, n_ids, cells) @ grids.flatten(1, 2)
+    return total / (count.to(grids.dtype) + _SOFT_COUNT)
 
 
 @dataclass(frozen=True)

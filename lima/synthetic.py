@@ -107,7 +107,11 @@ def without_pairs(scan: SyntheticScan) -> SyntheticScan:
 
 
 def collate(
-    scans: Sequence[SyntheticScan], plan: ViewPlan | None = None, *, augment_seed: int = 0
+    scans: Sequence[SyntheticScan],
+    plan: ViewPlan | None = None,
+    *,
+    augment_seed: int = 0,
+    dtype: torch.dtype = torch.float32,
 ) -> Batch:
     """A batch of these scans; every two neighbouring rows of a view share a voxel.
 
@@ -115,6 +119,7 @@ def collate(
         scans: In order.
         plan: What the method wants to see; everything, if None.
         augment_seed: Of the random rotation of the student's copies.
+        dtype: Of the voxels' and the images' features.
     """
     plan = plan or plain_plan([scan.input for scan in scans])
     stops = np.cumsum([len(scan.xyz) for scan in scans])
@@ -135,12 +140,12 @@ def collate(
             for scan, start, stop in zip(scans, starts, stops, strict=True)
         ),
         xyz=xyz,
-        voxels=_voxels(xyz[source], view, len(plan.views), augment_seed),
+        voxels=_voxels(xyz[source].to(dtype), view, len(plan.views), augment_seed),
         source=source,
         view=view,
         n_scan_views=len(scans),
         pairs=_pair_index(scans, starts, cameras),
-        images=_images(scans, cameras),
+        images=_images(scans, cameras, dtype),
     )
 
 
@@ -155,7 +160,7 @@ def _voxels(xyz: Tensor, view: Tensor, n_views: int, seed: int) -> Voxels:
     generator = torch.Generator().manual_seed(seed)
     angle = torch.rand(n_views, generator=generator) * 2 * torch.pi
     turn = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], 1).view(-1, 2, 2)
-    flat = (turn[view] @ xyz[:, :2, None]).squeeze(2)
+    flat = (turn.to(xyz.dtype)[view] @ xyz[:, :2, None]).squeeze(2)
     count = torch.bincount(view, minlength=n_views)
     place = torch.arange(len(view)) - (count.cumsum(0) - count)[view]
     keys, inverse = torch.unique(torch.stack([view, place // 2], 1), dim=0, return_inverse=True)
@@ -163,7 +168,7 @@ def _voxels(xyz: Tensor, view: Tensor, n_views: int, seed: int) -> Voxels:
         0, inverse, torch.arange(len(view)), "amin"
     )
     coords = torch.cat([keys, torch.zeros(len(keys), 2, dtype=keys.dtype)], 1)
-    features = torch.cat([flat, xyz[:, 2:], torch.ones(len(xyz), 1)], 1)[first]
+    features = torch.cat([flat, xyz[:, 2:], torch.ones_like(xyz[:, 2:])], 1)[first]
     return Voxels(coords, features, inverse, first, n_views)
 
 
@@ -186,10 +191,12 @@ def _pair_index(
     return PairIndex(*torch.from_numpy(np.concatenate(columns, axis=1)))
 
 
-def _images(scans: Sequence[SyntheticScan], cameras: Sequence[Sequence[int]]) -> Images:
+def _images(
+    scans: Sequence[SyntheticScan], cameras: Sequence[Sequence[int]], dtype: torch.dtype
+) -> Images:
     grids = [scan.grids[list(kept)] for scan, kept in zip(scans, cameras, strict=True)]
     segments = [scan.superpixels[list(kept)] for scan, kept in zip(scans, cameras, strict=True)]
-    stacked = torch.from_numpy(np.concatenate(grids))
+    stacked = torch.from_numpy(np.concatenate(grids)).to(dtype)
     return Images(
         size=IMAGE_SIZE,
         n_images=len(stacked),

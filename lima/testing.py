@@ -69,11 +69,10 @@ class _Trial:
         self.method, self.settings = method, settings
         self.drives = tuple(random_drive(name) for name in ("first", "second"))
 
-    def build(self, seed: int = 0) -> Any:
+    def build(self, seed: int = 0, teacher: GridTeacher | None = None) -> Any:
         """A fresh method with its own student and teacher."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derive_seed(seed, "conformance"))
-            return self.method(self.settings, GridTeacher(), TinyStudent())
+        torch.manual_seed(derive_seed(seed, "build"))
+        return self.method(self.settings, teacher or GridTeacher(), TinyStudent())
 
     def plan(self, scans: Sequence[SyntheticScan]) -> ViewPlan:
         """The views that the method asks for; the same at every call."""
@@ -91,7 +90,8 @@ class _Trial:
 
 def _run(name: str, check: Callable[[_Trial], None], trial: _Trial) -> Finding:
     try:
-        check(trial)
+        with torch.random.fork_rng(devices=[]):
+            check(trial)
     except Exception as error:
         return Finding(name, passed=False, detail=f"{type(error).__name__}: {error}")
     return Finding(name, passed=True)
@@ -104,6 +104,7 @@ def _require(condition: bool, complaint: str) -> None:
 
 def _backward(method: nn.Module, batch: Batch) -> float:
     """Value of the loss after a backward pass whose gradients are all finite."""
+    torch.manual_seed(derive_seed(0, "step"))
     loss = method(batch)
     _require(isinstance(loss, Loss), f"forward returned {type(loss).__name__}, not Loss")
     for name, term in loss:
@@ -134,8 +135,7 @@ def _check_student_learns(trial: _Trial) -> None:
 def _check_teacher_frozen(trial: _Trial) -> None:
     teacher = GridTeacher()
     teacher.gain.requires_grad_(True)
-    method = trial.method(trial.settings, teacher, TinyStudent())
-    _backward(method, trial.steps()[0])
+    _backward(trial.build(teacher=teacher), trial.steps()[0])
     leaked = teacher.gain.grad is not None and bool(teacher.gain.grad.any())
     _require(not leaked, "a gradient reaches the teacher: detach its features")
 

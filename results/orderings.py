@@ -100,7 +100,8 @@ def _detail(contest: _Contest) -> str:
     std = "" if gain.std is None else f" ± {gain.std:.2f}"
     teacher = f" ({row.teacher})" if row.teacher else ""
     seeds = "1 seed" if gain.n == 1 else f"{gain.n} seeds"
-    return f"{row.title}{teacher} − {contest.rival.title}: {gain.mean:+.2f}{std}, {seeds}"
+    mean = f"{gain.mean:+.2f}".replace("-", "−")
+    return f"{row.title}{teacher} − {contest.rival.title}: {mean}{std}, {seeds}"
 
 
 def _contests(table: Table, claim: Claim) -> Iterator[_Contest]:

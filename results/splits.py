@@ -18,7 +18,8 @@ _GROUPS = {
     "moving": "motion",
     "static": "motion",
 }
-_RANGE = re.compile(r"(?:range_)?(\d+)m?_(?:to_)?(\d+|inf)m?")
+_ORDER = ("camera", "motion", "range", "")
+_RANGE = re.compile(r"(?:range_)?(\d+)m?_(?:to_)?(\d+|inf|up)m?")
 
 
 def build_splits(
@@ -39,7 +40,7 @@ def build_splits(
     Args:
         rows: Of the main table; those without any split score stay out.
         outcomes: ``(row id, metric)`` to what is known, such as ``("lima", "miou_unseen")``;
-            metrics become columns in the order in which they are first met.
+            metrics become columns: by camera, by motion, by range, each as first met.
         dataset: Data-set id of the column that is split.
         setting: Of that column: ``LP``, ``1%``, ...
         suite: Its name.
@@ -56,7 +57,8 @@ def build_splits(
     kept = [row for row in rows if row.id in scored]
     if not kept:
         return None
-    metrics = list(dict.fromkeys(metric for _, metric in outcomes))
+    met = dict.fromkeys(metric for _, metric in outcomes)
+    metrics = sorted(met, key=lambda metric: _ORDER.index(split_title(metric)[0]))
     columns = [_column(metric, dataset, setting) for metric in metrics]
     by_id = {row.id: row for row in kept}
     pairs = [(by_id[a], by_id[b]) for a, b in differences if a in by_id and b in by_id]
@@ -69,6 +71,7 @@ def build_splits(
         outcomes={**outcomes, **_differences(pairs, metrics, outcomes)},
         footer=footer,
         seeds=seeds,
+        notes=("Parts differ in their mix of classes: compare within a column only.",),
     )
 
 
@@ -77,7 +80,7 @@ def split_title(metric: str) -> tuple[str, str]:
     part = metric.partition("_")[2] or metric
     if found := _RANGE.fullmatch(part):
         near, far = found.groups()
-        return "range", f"over {near} m" if far == "inf" else f"{near} to {far} m"
+        return "range", f"over {near} m" if far in ("inf", "up") else f"{near} to {far} m"
     return _GROUPS.get(part, ""), part.replace("_", " ")
 
 
@@ -116,7 +119,8 @@ def _differences(
 def _minus(ours: Outcome, theirs: Outcome) -> Outcome:
     shared = sorted(ours.values.keys() & theirs.values.keys())
     if not shared:
-        return Outcome(state=State.MISSING, reason="one of the two rows has no number")
+        lack = "share no seed" if ours.values and theirs.values else "have not both run"
+        return Outcome(state=State.MISSING, reason=f"the two rows {lack}")
     worse = next((o for o in (ours, theirs) if o.state is not State.DONE), ours)
     values = {seed: ours.values[seed] - theirs.values[seed] for seed in shared}
     return Outcome(values=values, state=worse.state, reason=worse.reason)

@@ -80,7 +80,7 @@ def judge(
         return Verdict.NO_REFERENCE
     allowed = max(tolerance, spread * (std or 0.0))
     gap = value - reference
-    # Decimal inputs such as 49.4 - 48.9 miss 0.5 by a few bits.
+    # Decimal inputs such as 8.4 - 8.1 miss 0.3 by a few bits.
     if abs(gap) <= allowed or math.isclose(abs(gap), allowed, rel_tol=1e-9):
         return Verdict.REPRODUCED
     return Verdict.ABOVE if gap > 0 else Verdict.BELOW

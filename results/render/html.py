@@ -22,7 +22,9 @@ def to_html(table: Table) -> str:
     """The page: the table, its costs, splits and orderings; light or dark as the system is."""
     from jinja2 import Environment, StrictUndefined  # only this view needs it
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
+    )
     page = environment.from_string(_PAGE.read_text(encoding="utf-8"))
     return page.render(
         table=table,

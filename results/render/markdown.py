@@ -25,14 +25,15 @@ def to_markdown(table: Table) -> str:
 
 
 def _blocks(shown: View, *, within: bool = False) -> Iterator[str]:
-    """Grid, notes and footer; `within` another table only the grid and its own notes."""
+    """Grid, notes and footer; `within` another table without what that one says."""
     yield _grid(_lines(shown), n_text=1)
     notes = [f"{mark} {text}." for mark, text in shown.legend]
     notes += [f"<sup>{n}</sup> {_sentence(text)}" for n, text in enumerate(shown.reasons, start=1)]
     if notes:
         yield "\\\n".join(_escape_but_tags(note) for note in notes)
-    if not within:
-        yield "\\\n".join(_escape(line) for line in shown.footer)
+    lines = shown.table.notes if within else shown.footer
+    if lines:
+        yield "\\\n".join(_escape(line) for line in lines)
 
 
 def _lines(shown: View) -> Iterator[list[str]]:

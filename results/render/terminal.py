@@ -39,6 +39,7 @@ def to_terminal(table: Table) -> RenderableType:
     if table.splits:
         splits = view(table.splits)
         parts += [Text(f"\n{table.splits.title}", style="bold"), _Fitting(splits), *_notes(splits)]
+        parts += [Text(note, style="dim") for note in table.splits.notes]
     return Group(*parts)
 
 

@@ -17,10 +17,12 @@ KEY = "0123456789abcdef" * 4
 OTHER = "f" * 64
 
 FORMAT_1 = """{
- "config": {"method": "lima"}, "details": {}, "format": 1, "inputs": {"pretrain": "%s"},
- "key": "%s", "measured": {"wall_hours": 0.25}, "provenance": {"commit": "abc"},
+ "config": {"method": "lima"}, "details": {}, "format": 1,
+ "inputs": {"pretrain": "ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff"},
+ "key": "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+ "measured": {"wall_hours": 0.25}, "provenance": {"commit": "abc"},
  "scores": {"miou": 0.3141592653589793}, "seed": 2, "stage": "linear_probe", "version": 1
-}""" % (OTHER, KEY)  # fmt: skip
+}"""
 
 
 def make(key=KEY, stage="linear_probe", **changes):
@@ -54,8 +56,9 @@ def test_lists_records_in_order_and_nothing_else(store):
     lay(store, "half", key=OTHER, stage="finetune").rename(
         store.record_path("finetune", OTHER).with_name(f".{OTHER}.json.tmp")
     )
-    store.artifact(KEY).mkdir(parents=True)
-    (store.artifact(KEY) / "notes.json").write_text("{}")
+    stray = store.root / "artifacts" / KEY[:2] / f"{KEY}.json"
+    stray.parent.mkdir(parents=True)
+    stray.write_text("{}")
     found = [(r.stage, r.key) for r in store.records()]
     assert found == [("finetune", KEY), ("pretrain", KEY), ("pretrain", OTHER)]
     assert [r.stage for r in store.records("finetune")] == ["finetune"]
@@ -68,6 +71,11 @@ def test_opening_makes_a_marked_folder_and_opening_again_changes_nothing(tmp_pat
     before = {path: path.stat().st_mtime_ns for path in root.iterdir()}
     Store.open(root)
     assert {path: path.stat().st_mtime_ns for path in root.iterdir()} == before
+
+
+def test_hidden_files_do_not_make_a_folder_foreign(tmp_path):
+    (tmp_path / ".gitignore").write_text("*")
+    assert Store.open(tmp_path).put(make()).is_file()
 
 
 def test_looking_at_an_absent_store_finds_nothing_and_makes_nothing(tmp_path):
