@@ -149,12 +149,11 @@ def _teach(chain: Chain, row: Row, seeds: Sequence[int]) -> TaughtRow:
     method = chain.known.methods[row.method]
     missing = chain.row_problem(row)
     keys = {} if missing else {seed: chain.pretrain(row, seed) for seed in seeds}
-    teacher = chain.teacher(row) if method.needs or not method.implementation else ""
     title = row.title or method.title
     return TaughtRow(
         row=row,
         title=title,
-        teacher=teacher,
+        teacher=chain.teacher(row),
         student=chain.student(row)["backbone"],
         frames=chain.frames(row),
         pretrain=keys,
