@@ -117,9 +117,11 @@ def test_the_head_starts_small_and_depends_on_the_seed_alone(checkpoint, student
     assert one.weight.std().item() == pytest.approx(0.01, rel=0.15) and not one.bias.any()
 
 
-@pytest.mark.parametrize(("task", "gain"), [(linear_probe, 5), (finetune, 25)])
-def test_it_learns_what_heights_mean(checkpoint, student, sources, tmp_path, task, gain) -> None:
-    recipe = _recipe(length=Length(steps=25), optimiser=Optimiser(lr=0.03))
+@pytest.mark.parametrize(("task", "lr", "gain"), [(linear_probe, 0.3, 5), (finetune, 0.03, 25)])
+def test_it_learns_what_heights_mean(
+    checkpoint, student, sources, tmp_path, task, lr, gain
+) -> None:
+    recipe = _recipe(length=Length(steps=25), optimiser=Optimiser(lr=lr))
     scores = _run(task, checkpoint, student, sources, tmp_path, recipe).scores
     untaught = load_segmenter(checkpoint, student, 3, bn_momentum=0.05, backing="learns", seed=0)
     before = evaluate(untaught, sources[1], student, batch_size=2).scores
