@@ -6,6 +6,7 @@ without a line of code: same card, same table.
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from lima_bench.common.errors import UserError
 from lima_bench.datasets.sample import IGNORE, Int64
@@ -53,8 +54,9 @@ class Card(BaseModel):
         labels: Raw id to train id; ids that are not listed are ignored and counted.
         moving_raw: Raw ids whose name says that the object moves (SemanticKITTI).
         cameras: Camera names in order.
-        splits: Split to sequences; may be extended by a ``splits.json`` at the data root.
-        label_shares: Convention of each share ("1%": "slidr-scene"), default per data set.
+        splits: Split to sequences; a name may hold one range, ``scene-{0004..0011}``. A
+            ``splits.json`` at the data root replaces them (`lima_bench.datasets.splits`).
+        label_shares: Convention of each share ("1%": "slidr-scene"); "default" for all others.
         metric: Variant of the metric that the data set's authors use.
         assumed: Entries that no public text settles.
     """
@@ -78,6 +80,14 @@ class Card(BaseModel):
     label_shares: dict[str, str] = {}
     metric: str = "strict"
     assumed: tuple[str, ...] = ()
+
+    @field_validator("splits")
+    @classmethod
+    def _expand(cls, splits: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        return {
+            split: tuple(name for entry in entries for name in _names(entry))
+            for split, entries in splits.items()
+        }
 
     @classmethod
     def beside(cls, module_file: str) -> Card:
@@ -127,3 +137,12 @@ class Card(BaseModel):
         ids, counts = np.unique(raw.astype(np.int64) & 0xFFFF, return_counts=True)
         strange = ~self._known[ids]
         return {int(i): int(n) for i, n in zip(ids[strange], counts[strange], strict=True)}
+
+
+def _names(entry: str) -> list[str]:
+    """``seq{08..10}`` to ``seq08, seq09, seq10``; a name without a range to itself."""
+    match = re.fullmatch(r"(.*)\{(\d+)\.\.(\d+)\}(.*)", entry)
+    if not match:
+        return [entry]
+    before, first, last, after = match.groups()
+    return [f"{before}{i:0{len(first)}}{after}" for i in range(int(first), int(last) + 1)]

@@ -1,0 +1,52 @@
+# make setup   a virtual environment in .venv with exactly the versions of constraints.txt
+# make table1  set up, then regenerate table 1 on the built-in street world
+# make test    set up, then run the test suite
+# make smoke   set up, then the whole path in about a minute, checked against results/golden
+# make lint    set up, then style and types
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+STORE ?= runs
+# One thread a process: the runner puts one job on each core, and two OpenMP pools on few cores
+# fight. Passive waiting keeps an idle pool from burning its neighbour's time.
+export OMP_NUM_THREADS ?= 1
+export OMP_WAIT_POLICY ?= passive
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+TYPED := build/typed
+PARTS := common datasets lima downstream results suites
+
+.PHONY: setup table1 test smoke lint format clean
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+	  || { echo "lima-bench needs Python 3.11 to 3.13: make setup PYTHON=python3.11"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+table1: setup
+	$(BIN)/lima-bench run table1 --store $(STORE)
+
+test: setup
+	$(BIN)/python -m pytest
+
+smoke: setup
+	$(BIN)/lima-bench run table1 --profile smoke --store $(STORE)/smoke
+	$(BIN)/lima-bench check table1 --profile smoke --store $(STORE)/smoke --against golden
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	rm -rf $(TYPED)
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --target $(TYPED) .
+	MYPYPATH=$(TYPED) $(BIN)/mypy $(PARTS:%=-p lima_bench.%)
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build dist runs *.egg-info
