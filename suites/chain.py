@@ -26,11 +26,13 @@ class Identity:
         world: Every setting of the world, as JSON values; None for files.
         world_version: Of the world's code.
         manifests: Data-set id to the digest of the files on disk; empty for a world.
+        provisional: The digests were not read from disk: good for plans, not for runs.
     """
 
     world: Mapping[str, Any] | None = None
     world_version: int = 0
     manifests: Mapping[str, str] = field(default_factory=dict)
+    provisional: bool = False
 
 
 @dataclass

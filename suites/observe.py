@@ -45,7 +45,7 @@ def observed(
     # Sacred refuses an id that it has seen; a job that was killed or went stale runs again.
     shutil.rmtree(store.sacred(job.key), ignore_errors=True)
     experiment = Experiment(job.stage, save_git_info=False)
-    experiment.add_config(
+    experiment.add_config(  # type: ignore[no-untyped-call]
         stage=job.stage,
         version=job.version,
         seed=job.seed if job.seed is not None else 0,

@@ -25,7 +25,6 @@ class Order:
         own_code: Digest of the code that does the job.
         wanted_code: Lineage that a record must have to count as done; None: any counts.
         data: The data root, where recordings are not rendered.
-        weights: The folder of downloaded teacher weights.
         device: ``cpu``, ``cuda`` or ``cuda:N``.
         processes: How many processes the job may use.
         plugs: Plug-in files to import first.
