@@ -20,6 +20,7 @@ _REMEDY = {
     errno.EROFS: ("This place is read-only.", "Choose another one: --store DIR."),
     errno.EACCES: ("You may not write here.", "Choose another place: --store DIR."),
     errno.EPERM: ("You may not write here.", "Choose another place: --store DIR."),
+    errno.EEXIST: ("A file stands where a folder is needed.", "Choose another: --store DIR."),
     errno.ENOTDIR: ("A file stands where a folder is needed.", "Choose another: --store DIR."),
 }
 

@@ -61,9 +61,13 @@ def rigid(turn: npt.ArrayLike, shift: npt.ArrayLike) -> Float64:
 
 
 def inverse(transform: Float64) -> Float64:
-    """The inverse of a rigid transform (4, 4), without solving."""
-    turn = transform[:3, :3].T
-    return rigid(turn, -turn @ transform[:3, 3])
+    """The inverse of transforms (..., 4, 4).
+
+    Published calibrations have few digits, so their rotations are not quite orthonormal and a
+    transpose would not undo them: at 1000 m from the origin that is millimetres.
+    """
+    undone: Float64 = np.linalg.inv(transform)
+    return undone
 
 
 def apply(transform: Float64, points: npt.NDArray[np.floating[Any]]) -> Float64:

@@ -90,14 +90,14 @@ class Schedule(Settings):
             ``warmup_cosine`` per step, or ``constant``.
         warmup: Share of the run that warms up.
         div: onecycle: peak / first value.
-        final_div: onecycle: first value / last value... peak / (div * final_div) is the end.
+        final_div: onecycle: first value / last value, so the end is peak / (div * final_div).
         final_lr: warmup_cosine: the last value.
     """
 
     kind: Literal["onecycle", "cosine_epoch", "warmup_cosine", "constant"] = "onecycle"
     warmup: float = 0.2
     div: float = 25.0
-    final_div: float = 4.0
+    final_div: float = 100.0
     final_lr: float = 0.0
 
 

@@ -1,0 +1,124 @@
+"""Takes pictures: one exposure of one camera, with the truth of every pixel.
+
+Offers `Darkroom` (what all exposures of a keyframe share) and `photograph`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lima_bench.common.seeds import derive_seed
+from lima_bench.datasets.sample import Float32, Float64
+from lima_bench.datasets.world.camera_rays import View, look
+from lima_bench.datasets.world.materials import COLOUR
+from lima_bench.datasets.world.rays import FAR
+from lima_bench.datasets.world.recording import Picture
+from lima_bench.datasets.world.rigs import CameraMount
+from lima_bench.datasets.world.scene import Scene
+from lima_bench.datasets.world.shading import UInt8, shade
+from lima_bench.datasets.world.shadows import CELL_M, Shadows, cast_shadows
+from lima_bench.datasets.world.shapes import Shapes, concatenate
+
+_SHADOW_RANGE_M = 45.0
+_STRONG_SUN = 0.3
+
+
+@dataclass(frozen=True)
+class Darkroom:
+    """What the exposures of one keyframe share.
+
+    Attributes:
+        scene: The street.
+        time_s: Of the keyframe.
+        shapes: Every solid at that time.
+        shadows: On the ground around the ego.
+    """
+
+    scene: Scene
+    time_s: float
+    shapes: Shapes
+    shadows: Shadows
+
+
+def open_darkroom(scene: Scene, time_s: float, standing: Shadows) -> Darkroom:
+    """Prepare the pictures of a keyframe; `standing` holds the shadows of what never moves."""
+    shadows = standing._replace(sun=standing.sun.copy(), sky=standing.sky.copy())
+    moving = concatenate(t.shapes_at(time_s) for t in scene.things if t.moving)
+    _cast(scene, moving, shadows)
+    return Darkroom(scene, time_s, concatenate([scene.standing, moving]), shadows)
+
+
+def standing_shadows(scene: Scene, duration_s: float) -> Shadows:
+    """Shadows of what never moves, around the ego's way."""
+    way = scene.ego.track.poses(np.array([0.0, duration_s / 2, duration_s]))
+    low, high = way[:, :2].min(axis=0) - _SHADOW_RANGE_M, way[:, :2].max(axis=0) + _SHADOW_RANGE_M
+    columns, rows = (int(n) for n in np.ceil((high - low) / CELL_M))
+    raster = np.zeros((2, rows, columns), dtype=np.uint8)
+    shadows = Shadows(float(low[0]), float(low[1]), raster[0], raster[1])
+    _cast(scene, scene.standing, shadows)
+    return shadows
+
+
+def _cast(scene: Scene, shapes: Shapes, shadows: Shadows) -> None:
+    weather = scene.weather
+    sun = np.array([weather.sun_x, weather.sun_y, weather.sun_z])
+    strong = weather.sun > _STRONG_SUN
+    cast_shadows(shadows, scene.street.ground, shapes.rows, shapes.tags, sun, strong)
+
+
+def photograph(room: Darkroom, mount: CameraMount, timestamp_us: int) -> Picture:
+    """Expose one camera at its own time."""
+    scene, time_s = room.scene, room.time_s + mount.later_s
+    ego = scene.ego_to_town(time_s)
+    view = _view(mount, ego @ mount.camera_to_ego)
+    rows, tags = room.shapes.rows, room.shapes.tags
+    depth, owner, below = look(view, scene.street.ground, rows, tags)
+    look_seed = scene.street.ground.seed
+    image, material, label = shade(
+        view, scene.weather, room.shadows, rows, tags, COLOUR, depth, owner, below, look_seed
+    )
+    seed = derive_seed(scene.seed, "camera", mount.name, round(time_s * 1e6))
+    return Picture(
+        camera=mount.name,
+        timestamp_us=timestamp_us,
+        pixels=_develop(image, np.random.default_rng(seed), night=scene.weather.kind == 3),
+        intrinsic=mount.intrinsic,
+        camera_to_ego=mount.camera_to_ego,
+        ego_to_global=scene.town_to_global @ ego,
+        material=material,
+        label=label,
+        depth=np.where(depth < FAR, depth, np.inf).astype(np.float32),
+    )
+
+
+def _view(mount: CameraMount, camera_to_town: Float64) -> View:
+    focal, u, v = mount.intrinsic[0, 0], mount.intrinsic[0, 2], mount.intrinsic[1, 2]
+    rays = np.ones((mount.height, mount.width, 3))
+    rays[..., 0] = (np.arange(mount.width) - u) / focal
+    rays[..., 1] = ((np.arange(mount.height) - v) / focal)[:, None]
+    rays /= np.linalg.norm(rays, axis=2, keepdims=True)
+    return View(
+        origin=np.ascontiguousarray(camera_to_town[:3, 3]),
+        axes=np.ascontiguousarray(camera_to_town[:3, :3]),
+        focal=float(focal),
+        middle_u=float(u),
+        middle_v=float(v),
+        directions=np.ascontiguousarray(rays @ camera_to_town[:3, :3].T),
+        later_s=mount.later_s,
+    )
+
+
+def _develop(image: Float32, rng: np.random.Generator, *, night: bool) -> UInt8:
+    """Exposure, sensor noise and the limits of eight bits."""
+    gain = np.float32(rng.uniform(0.88, 1.16) * (1.6 if night else 1.0))
+    tint = rng.uniform(0.97, 1.03, 3).astype(np.float32)
+    sigma = np.float32(rng.uniform(0.008, 0.022) * (1.8 if night else 1.0))
+    noise = rng.standard_normal(image.shape, dtype=np.float32)
+    exposed = image * (gain * tint)
+    # A soft shoulder above 0.8 instead of hard clipping.
+    bright = np.maximum(exposed - np.float32(0.8), 0)
+    exposed = np.minimum(exposed, np.float32(0.8)) + bright / (1 + np.float32(3.0) * bright)
+    pixels: UInt8 = np.clip((exposed + sigma * noise) * 255, 0, 255).astype(np.uint8)
+    return pixels

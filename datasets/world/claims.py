@@ -1,0 +1,82 @@
+"""Keeps things apart: everything claims the ground it covers at every moment of the drive.
+
+Offers `Claims`. A footprint is a turned rectangle; movers are tested along their whole way.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from lima_bench.datasets.sample import Float64
+from lima_bench.datasets.world.compiled import compiled
+
+
+@compiled
+def _separated(a: Float64, b: Float64) -> bool:
+    """Whether an axis of rectangle `a` (x, y, yaw, half length, half width) parts it from `b`."""
+    cos, sin = math.cos(a[2]), math.sin(a[2])
+    dx, dy = b[0] - a[0], b[1] - a[1]
+    turn_cos, turn_sin = abs(math.cos(b[2] - a[2])), abs(math.sin(b[2] - a[2]))
+    if abs(cos * dx + sin * dy) > a[3] + b[3] * turn_cos + b[4] * turn_sin:
+        return True
+    return abs(cos * dy - sin * dx) > a[4] + b[3] * turn_sin + b[4] * turn_cos
+
+
+@compiled
+def overlap(a: Float64, b: Float64) -> bool:
+    """Whether two rectangles (5,) x, y, yaw, half length, half width share ground."""
+    return not (_separated(a, b) or _separated(b, a))
+
+
+@compiled
+def _meets(way: Float64, circle: Float64, ways: Float64, circles: Float64, count: int) -> bool:
+    """Whether `way` (T, 5) meets any of the first `count` `ways` (n, T, 5) at the same time."""
+    for i in range(count):
+        dx, dy = circles[i, 0] - circle[0], circles[i, 1] - circle[1]
+        reach = circles[i, 2] + circle[2]
+        if dx * dx + dy * dy > reach * reach:
+            continue
+        moments = 1 if circle[3] == 0 and circles[i, 3] == 0 else way.shape[0]
+        for t in range(moments):
+            if overlap(way[t], ways[i, t]):
+                return True
+    return False
+
+
+class Claims:
+    """The ground taken so far.
+
+    Args:
+        times_s: (T,) the moments at which footprints are compared.
+    """
+
+    def __init__(self, times_s: Float64) -> None:
+        self.times_s = times_s
+        self._ways = np.empty((256, len(times_s), 5))
+        self._circles = np.empty((256, 4))
+        self._count = 0
+
+    def take(self, poses: Float64, length_m: float, width_m: float, *, apart_m: float) -> bool:
+        """Claim the way `poses` (T, 4) of a footprint if it is free by `apart_m`; say so."""
+        way, circle = self._way(poses, length_m + 2 * apart_m, width_m + 2 * apart_m)
+        if _meets(way, circle, self._ways, self._circles, self._count):
+            return False
+        if self._count == len(self._ways):
+            self._ways = np.concatenate([self._ways, np.empty_like(self._ways)])
+            self._circles = np.concatenate([self._circles, np.empty_like(self._circles)])
+        kept = self._way(poses, length_m, width_m)
+        self._ways[self._count], self._circles[self._count] = kept
+        self._count += 1
+        return True
+
+    def _way(self, poses: Float64, length_m: float, width_m: float) -> tuple[Float64, Float64]:
+        way = np.empty((len(poses), 5))
+        way[:, :2], way[:, 2] = poses[:, :2], poses[:, 3]
+        way[:, 3], way[:, 4] = length_m / 2, width_m / 2
+        middle = (poses[0, :2] + poses[-1, :2]) / 2
+        gone = float(np.hypot(*(poses[-1, :2] - poses[0, :2])))
+        reach = gone * 0.55 + math.hypot(length_m, width_m) / 2
+        circle = np.array([middle[0], middle[1], reach, float(gone > 0)])
+        return way, circle

@@ -1,0 +1,198 @@
+"""Spins the LiDAR once and gives what came back: points, reflectance, labels, visibility.
+
+Offers `Spin` (a scan before it is a recording) and `spin`. Points are corrected for the ego's
+own motion: they lie in the sensor's frame at the scan's time stamp. Objects are where they were
+when their column fired.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lima_bench.common.seeds import derive_seed
+from lima_bench.datasets.sample import Float64, Int64
+from lima_bench.datasets.world.compiled import compiled
+from lima_bench.datasets.world.labels import Label
+from lima_bench.datasets.world.lidar_rays import GROUND, NOTHING, Turn, trace
+from lima_bench.datasets.world.materials import DROP_OUT, REFLECTIVITY, Material
+from lima_bench.datasets.world.noise import chance, gauss
+from lima_bench.datasets.world.rays import facing, to_local, turned
+from lima_bench.datasets.world.recording import LidarScan
+from lima_bench.datasets.world.rigs import LidarMount
+from lima_bench.datasets.world.scene import Scene
+from lima_bench.datasets.world.shapes import (
+    INSTANCE,
+    KIND,
+    LABEL,
+    MATERIAL,
+    MOVING,
+    VX,
+    VY,
+    Builder,
+    Int32,
+    Shapes,
+    concatenate,
+    place,
+)
+
+RANGE_NOISE_M = 0.02
+_BUMP_M = 0.03
+_GRASS, _SOIL = int(Material.GRASS), int(Material.SOIL)
+_NOISE = int(Label.NOISE)
+
+
+@dataclass(frozen=True)
+class Spin:
+    """A scan and what it tells about objects.
+
+    Attributes:
+        scan: The scan.
+        possible: (instances + 1,) beams that would have met each object, were it alone.
+    """
+
+    scan: LidarScan
+    possible: Int64
+
+
+def spin(scene: Scene, mount: LidarMount, time_s: float, timestamp_us: int) -> Spin:
+    """One turn whose time stamp is `time_s` seconds after the drive's start."""
+    ego = scene.ego_to_town(time_s)
+    turn = _turn(scene, mount, time_s)
+    shapes = scene.shapes_at(time_s)
+    if mount.sees_ego:
+        shapes = concatenate([shapes, _roof(scene, mount, time_s)])
+    ground, instances = scene.street.ground, len(scene.things) + 1
+    depth, owner, below, possible = trace(turn, ground, shapes.rows, shapes.tags, instances)
+    points, facts = _returns(
+        turn,
+        depth,
+        owner,
+        below,
+        shapes.rows,
+        shapes.tags,
+        scene.weather.wet,
+        REFLECTIVITY,
+        DROP_OUT,
+    )
+    town_to_lidar = np.linalg.inv(ego @ mount.lidar_to_ego)
+    own = points[:, :3] @ town_to_lidar[:3, :3].T + town_to_lidar[:3, 3]
+    scan = LidarScan(
+        timestamp_us=timestamp_us,
+        points=own.astype(np.float32),
+        intensity=points[:, 3].astype(np.float32),
+        ring=facts[:, 0],
+        label=facts[:, 1],
+        instance=facts[:, 2],
+        moving=facts[:, 3] > 0,
+        lidar_to_ego=mount.lidar_to_ego,
+        ego_to_global=scene.town_to_global @ ego,
+    )
+    return Spin(scan, possible)
+
+
+def _turn(scene: Scene, mount: LidarMount, time_s: float) -> Turn:
+    later = mount.first_s + mount.turn_s * (np.arange(mount.azimuths) + 0.5) / mount.azimuths
+    first = scene.ego_to_town(time_s + mount.first_s) @ mount.spin_to_ego
+    last = scene.ego_to_town(time_s + mount.first_s + mount.turn_s) @ mount.spin_to_ego
+    share = ((later - mount.first_s) / mount.turn_s)[:, None, None]
+    # A turn lasts at most a tenth of a second: between its ends, poses are interpolated linearly.
+    poses = first * (1 - share) + last * share
+    azimuth = (
+        mount.first_azimuth_rad - 2 * np.pi * (np.arange(mount.azimuths) + 0.5) / mount.azimuths
+    )
+    level = np.stack([np.cos(azimuth), np.sin(azimuth)], axis=1)
+    elevation = mount.elevations_rad
+    beams = np.empty((mount.azimuths, len(elevation), 3))
+    beams[..., :2] = level[:, None] * np.cos(elevation)[None, :, None]
+    beams[..., 2] = np.sin(elevation)
+    directions = beams @ poses[:, :3, :3].transpose(0, 2, 1)
+    directions /= np.linalg.norm(directions, axis=2, keepdims=True)
+    now = scene.ego_to_town(time_s) @ mount.spin_to_ego
+    seed = derive_seed(scene.seed, "lidar", round(time_s * 1e6)) % (1 << 31)
+    return Turn(
+        origins=np.ascontiguousarray(poses[:, :3, 3]),
+        directions=np.ascontiguousarray(directions),
+        later_s=later,
+        centre=np.ascontiguousarray(now[:3, 3]),
+        axes=np.ascontiguousarray(now[:3, :3].T),
+        first_azimuth=mount.first_azimuth_rad,
+        elevations=elevation,
+        max_range=mount.max_range_m,
+        seed=seed,
+    )
+
+
+def _roof(scene: Scene, mount: LidarMount, time_s: float) -> Shapes:
+    """The ego's roof, which the lowest beams graze."""
+    build = Builder(Label.EGO)
+    middle = float(mount.spin_to_ego[0, 3])
+    build.box((middle, 0, 1.48), (1.3, 1.1, 0.08), Material.CAR_PAINT)
+    x, y, z, yaw = scene.ego.track.poses(np.array([time_s]))[0]
+    shapes = place(build.shapes(), (x, y, z), yaw, moving=True)
+    before, after = scene.ego.track.poses(np.array([time_s - 0.05, time_s + 0.05]))
+    shapes.rows[:, VX], shapes.rows[:, VY] = (after - before)[:2] / 0.1
+    return shapes
+
+
+@compiled
+def _upright(
+    turn: Turn, rows: Float64, tags: Int32, i: int, column: int, ring: int, t: float
+) -> float:
+    """Cosine between a beam and the normal of the solid that it meets."""
+    origin, way = turn.origins[column], turn.directions[column, ring]
+    o = to_local(rows, i, origin[0], origin[1], origin[2], turn.later_s[column])
+    d = turned(rows, i, way[0], way[1], way[2])
+    p = (o[0] + t * d[0], o[1] + t * d[1], o[2] + t * d[2])
+    n = facing(rows, i, tags[i, KIND], p)
+    return min(abs(n[0] * d[0] + n[1] * d[1] + n[2] * d[2]), 1.0)
+
+
+@compiled
+def _returns(
+    turn: Turn,
+    depth: Float64,
+    owner: Int64,
+    below: Int64,
+    rows: Float64,
+    tags: Int32,
+    wet: float,
+    reflectivity: Float64,
+    drop_out: Float64,
+) -> tuple[Float64, Int64]:
+    """Points with intensity (N, 4) in the town's frame; ring, label, instance, moving (N, 4)."""
+    count, rings = owner.shape
+    points, facts = np.empty((count * rings, 4)), np.empty((count * rings, 4), dtype=np.int64)
+    kept = 0
+    for column in range(count):
+        for ring in range(rings):
+            i, t, ray = owner[column, ring], depth[column, ring], column * rings + ring
+            if i == NOTHING:
+                continue
+            way = turn.directions[column, ring]
+            label, instance, moving, bump = below[column, ring, 0], 0, 0, 0.0
+            material, cosine = below[column, ring, 1], abs(way[2])
+            if i != GROUND:
+                material, label = tags[i, MATERIAL], tags[i, LABEL]
+                instance, moving = tags[i, INSTANCE], tags[i, MOVING]
+                cosine = _upright(turn, rows, tags, i, column, ring, t)
+            elif material in (_GRASS, _SOIL):
+                bump = _BUMP_M * gauss(turn.seed, ray, 3, 1)
+            bright = reflectivity[material] * (1 - 0.4 * wet * (i == GROUND))
+            lost = drop_out[material] + 0.04 + 0.25 * (t / turn.max_range) ** 3 * (1 - bright)
+            lost += 0.25 * wet * (i == GROUND) + 0.3 * max(0.0, 0.06 - cosine * bright) / 0.06
+            if chance(turn.seed, ray, 4, 1) < lost:
+                continue
+            t += RANGE_NOISE_M * gauss(turn.seed, ray, 5, 1)
+            if chance(turn.seed, ray, 6, 1) < 0.0004 + 0.003 * wet:
+                t *= chance(turn.seed, ray, 6, 2)
+                label, instance, moving = _NOISE, 0, 0
+            intensity = bright * (0.35 + 0.65 * cosine) * (1 - 0.3 * t / turn.max_range)
+            intensity *= 1 + 0.15 * gauss(turn.seed, ray, 7, 1)
+            points[kept, :3] = turn.origins[column] + t * way
+            points[kept, 2] += bump
+            points[kept, 3] = min(max(intensity, 0.0), 1.0)
+            facts[kept] = ring, label, instance, moving
+            kept += 1
+    return points[:kept], facts[:kept]

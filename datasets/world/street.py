@@ -1,0 +1,194 @@
+"""Draws the plan of one street: its curve, slope, cross-section, junctions and crossings.
+
+Offers `Street`, `draw_street` and `Style` (what kind of town it lies in).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from lima_bench.datasets.sample import Float64
+from lima_bench.datasets.world.ground import STEP_M, Ground, heights
+
+_BEYOND_M = 260.0
+
+
+@dataclass(frozen=True)
+class Style:
+    """What kind of town a street lies in.
+
+    Attributes:
+        name: As in the recording's location.
+        urban: Chance that the ground behind a sidewalk is paved and built up, rather than green.
+        curve_m: Largest sideways swing of the road.
+        slope: Largest rise per metre along the road.
+        trees: Trees per 100 m and side.
+        houses: Share of detached houses among the buildings.
+        parked: Share of parking bays that are taken.
+        traffic: Moving vehicles per 100 m and lane.
+        walkers: Pedestrians per 100 m and side.
+        cycle_path: Chance of a cycle path per side.
+        median: Chance of a raised median.
+        works: Chance of road works in a street that need not show every class.
+        rare: Chance of each rare class (bus, trailer, ...) in a street that need not show it.
+    """
+
+    name: str
+    urban: float
+    curve_m: float
+    slope: float
+    trees: float
+    houses: float
+    parked: float
+    traffic: float
+    walkers: float
+    cycle_path: float
+    median: float
+    works: float
+    rare: float
+
+
+CITY = Style("city", 0.5, 9.0, 0.025, 3.0, 0.25, 0.55, 1.6, 4.5, 0.5, 0.4, 0.6, 0.6)
+SUBURB = Style("suburb", 0.12, 14.0, 0.035, 6.0, 0.8, 0.5, 0.9, 2.5, 0.25, 0.08, 0.12, 0.35)
+
+
+@dataclass(frozen=True)
+class Street:
+    """One street, before anything stands on it.
+
+    Attributes:
+        ground: Its surface, for the kernels.
+        start_m: Smallest x at which things are placed.
+        end_m: Largest x at which things are placed.
+        style: The town's.
+    """
+
+    ground: Ground
+    start_m: float
+    end_m: float
+    style: Style
+
+    def x_at(self, length_m: Float64) -> Float64:
+        """Places x (T,) after `length_m` (T,) metres along the middle line, counted from x = 0."""
+        profile = self.ground.profile
+        xs = self.ground.start + STEP_M * np.arange(len(profile))
+        found: Float64 = np.interp(length_m, profile[:, 4], xs)
+        return found
+
+    def on_lane(self, x: Float64, offset_m: float) -> Float64:
+        """Points (T, 3) `offset_m` left of the middle line beside `x` (T,), and its yaw."""
+        profile = self.ground.profile
+        position = (x - self.ground.start) / STEP_M
+        rows = np.arange(len(profile))
+        middle = np.interp(position, rows, profile[:, 0])
+        yaw = np.arctan(np.interp(position, rows, profile[:, 1]))
+        px, py = x - offset_m * np.sin(yaw), middle + offset_m * np.cos(yaw)
+        return np.stack([px, py, yaw], axis=1)
+
+    def heights(self, x: Float64, y: Float64) -> Float64:
+        """Height (T,) of the ground's surface in metres at points (T,)."""
+        found: Float64 = heights(self.ground, x, y)
+        return found
+
+    def half_width(self, side: int) -> float:
+        """From the middle line to the kerb; side 0 is left, 1 right."""
+        ground = self.ground
+        return float(ground.median + ground.lanes * ground.lane_width + ground.parking[side])
+
+    def behind_walk(self, side: int) -> float:
+        """From the middle line to the far edge of the sidewalk."""
+        return self.half_width(side) + float(self.ground.cycle[side] + self.ground.walk[side]) + 0.2
+
+
+def _profile(rng: np.random.Generator, style: Style, start: float, end: float) -> Float64:
+    x = np.arange(start, end + STEP_M, STEP_M)
+    middle, slope = np.zeros_like(x), np.zeros_like(x)
+    for share, shortest, longest in ((0.75, 190.0, 420.0), (0.25, 90.0, 160.0)):
+        wave = 2 * math.pi / rng.uniform(shortest, longest)
+        size = share * style.curve_m * rng.uniform(-1, 1)
+        phase = rng.uniform(0, 2 * math.pi)
+        middle += size * (np.sin(wave * x + phase) - math.sin(phase))
+        slope += size * wave * np.cos(wave * x + phase)
+    wave = 2 * math.pi / rng.uniform(140, 320)
+    phase, rise = rng.uniform(0, 2 * math.pi), style.slope * rng.uniform(0, 1)
+    up = rise / wave * (np.sin(wave * x + phase) - math.sin(phase))
+    steps = np.sqrt(1 + slope**2)
+    length = np.concatenate([[0.0], np.cumsum((steps[1:] + steps[:-1]) / 2 * STEP_M)])
+    length -= np.interp(0.0, x, length)
+    return np.stack([middle, slope, up, rise * np.cos(wave * x + phase), length], axis=1)
+
+
+def _branches(rng: np.random.Generator, profile: Float64, start: float, travel_m: float) -> Float64:
+    rows = []
+    x = rng.uniform(-25.0, 45.0)
+    while x < travel_m + 90.0:
+        row = profile[int((x - start) / STEP_M)]
+        yaw = math.atan(row[1]) + math.pi / 2 + math.radians(rng.uniform(-14, 14))
+        side = float(rng.choice([-1.0, 0.0, 1.0], p=[0.3, 0.4, 0.3]))
+        if side < 0:
+            yaw += math.pi
+        rows.append([x, row[0], math.cos(yaw), math.sin(yaw), rng.uniform(3.0, 5.0), abs(side)])
+        x += rng.uniform(65.0, 120.0)
+    return np.array(rows)
+
+
+def _crossings(rng: np.random.Generator, branches: Float64, travel_m: float) -> Float64:
+    rows = [[rng.uniform(8.0, travel_m + 30.0), 1.6]] if rng.random() < 0.4 else []
+    for branch in branches:
+        for way in (-1, 1):
+            if rng.random() < 0.55:
+                rows.append([branch[0] + way * (branch[4] + rng.uniform(5.5, 7.0)), 1.6])
+    kept: list[list[float]] = []
+    for row in rows:
+        clear = all(abs(row[0] - branch[0]) > branch[4] + 5.0 for branch in branches)
+        if clear and all(abs(row[0] - other[0]) > 9.0 for other in kept):
+            kept.append(row)
+    return np.array(kept).reshape(-1, 2)
+
+
+def _ensure_ground(
+    rng: np.random.Generator, cycle: Float64, paved: Float64, *, has_median: bool
+) -> None:
+    if not has_median and not cycle.any():
+        cycle[int(rng.integers(2))] = rng.uniform(1.3, 2.0)
+    if paved.all():
+        paved[int(rng.integers(2))] = 0.0
+
+
+def draw_street(
+    rng: np.random.Generator, style: Style, travel_m: float, *, all_classes: bool
+) -> Street:
+    """The plan of a street along which the ego drives from x = 0 for `travel_m` metres.
+
+    With `all_classes` it has a median or a cycle path, and green ground on one side at least.
+    """
+    start = -_BEYOND_M
+    profile = _profile(rng, style, start, travel_m + _BEYOND_M)
+    branches = _branches(rng, profile, start, travel_m)
+    lanes = 1 if rng.random() < 0.6 else 2
+    median = rng.uniform(0.5, 1.4) if rng.random() < style.median else 0.0
+    parking = np.where(rng.random(2) < 0.75, 2.3, 0.0)
+    cycle = np.where(rng.random(2) < style.cycle_path, rng.uniform(1.3, 2.0, 2), 0.0)
+    paved = np.where(rng.random(2) < style.urban, rng.uniform(3.0, 9.0, 2), 0.0)
+    if all_classes:
+        _ensure_ground(rng, cycle, paved, has_median=median > 0)
+    ground = Ground(
+        start=start,
+        profile=profile,
+        tilt=float(style.slope * rng.uniform(-0.4, 0.4)),
+        lane_width=float(rng.uniform(3.2, 3.7)),
+        lanes=lanes,
+        median=float(median),
+        parking=parking,
+        cycle=cycle,
+        walk=rng.uniform(1.8, 3.2, 2),
+        paved=paved,
+        branches=branches,
+        crossings=_crossings(rng, branches, travel_m),
+        bald=float(rng.uniform(0.1, 0.45)),
+        seed=int(rng.integers(1, 1 << 20)),
+    )
+    return Street(ground, start_m=-75.0, end_m=travel_m + 95.0, style=style)

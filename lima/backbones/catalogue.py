@@ -1,0 +1,71 @@
+"""The student networks there are, without their code: what `lima-bench list backbones` shows.
+
+Offers `BackboneCard`, `BACKBONES` and `build_backbone`. Light: no torch until a network is built.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from lima_bench.common.registry import Registry
+
+if TYPE_CHECKING:
+    from lima_bench.lima.backbones.backbone import Backbone
+
+
+@dataclass(frozen=True)
+class BackboneCard:
+    """What is known of a network before its code is loaded.
+
+    Attributes:
+        name: The backbone id.
+        title: As the papers print it.
+        builder: ``"module:function"`` of ``(in_channels, bn_momentum) -> Backbone``.
+        width: Channels of its output.
+        note: What sets it apart.
+    """
+
+    name: str
+    title: str
+    builder: str
+    width: int
+    note: str = ""
+
+    def load(self) -> Callable[[int, float], Backbone]:
+        """The builder, imported now."""
+        module, function = self.builder.split(":")
+        found = getattr(importlib.import_module(module), function)
+        return cast("Callable[[int, float], Backbone]", found)
+
+
+_MINKUNET = "lima_bench.lima.backbones.minkunet"
+BACKBONES: Registry[BackboneCard] = Registry("backbone")
+for _card in (
+    BackboneCard("minkunet34", "MinkUNet-34", f"{_MINKUNET}:minkunet34", 96, "as in SuperFlow"),
+    BackboneCard(
+        "minkunet34_slidr", "MinkUNet-34", f"{_MINKUNET}:minkunet34_slidr", 96, "as in SLidR"
+    ),
+    BackboneCard("minkunet18", "MinkUNet-18", f"{_MINKUNET}:minkunet18", 96),
+    BackboneCard("minkunet50", "MinkUNet-50", f"{_MINKUNET}:minkunet50", 384),
+    BackboneCard(
+        "minkunet_tiny", "MinkUNet-tiny", f"{_MINKUNET}:minkunet_tiny", 48, "for the built-in world"
+    ),
+):
+    BACKBONES.add(_card.name, _card)
+
+
+def build_backbone(name: str, in_channels: int, *, bn_momentum: float) -> Backbone:
+    """A freshly initialised network.
+
+    Args:
+        name: A backbone id.
+        in_channels: Input features per voxel.
+        bn_momentum: Of its BatchNorm layers, as far as the network lets the recipe set it.
+
+    Raises:
+        UserError: No backbone has this name.
+    """
+    return BACKBONES.get(name).load()(in_channels, bn_momentum)

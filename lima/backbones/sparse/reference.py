@@ -1,0 +1,147 @@
+"""The reference engine: pure torch, any device, any floating type, hand-written backward.
+
+Offers `REFERENCE`. For each block of output rows: gather the input rows of all pairs, one matrix
+product per weight, then sum the products of each output row. Blocks keep the buffers in the cache.
+Every sum has one owner and a fixed order, so results do not depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+from lima_bench.lima.backbones.sparse.kernel_map import KernelMap, PairBlock
+
+
+class _Workspace(threading.local):
+    """Buffers that outlive a call, so that the same warm memory serves every layer."""
+
+    def __init__(self) -> None:
+        self._buffers: dict[tuple[str, torch.device, torch.dtype], Tensor] = {}
+
+    def take(self, use: str, like: Tensor, rows: int, width: int) -> Float[Tensor, "rows width"]:
+        """An uninitialised matrix; it is overwritten when `use` is next asked for."""
+        key = use, like.device, like.dtype
+        buffer = self._buffers.get(key)
+        if buffer is None or len(buffer) < rows * width:
+            buffer = self._buffers[key] = like.new_empty(rows * width)
+        return buffer[: rows * width].view(rows, width)
+
+
+_WORKSPACE = _Workspace()
+
+
+class ReferenceEngine:
+    """Pairs, in torch."""
+
+    def convolve(
+        self,
+        features: Float[Tensor, "in c_in"],
+        weight: Float[Tensor, "K c_in c_out"],
+        kernel_map: KernelMap,
+    ) -> Float[Tensor, "out c_out"]:
+        """See `lima_bench.lima.backbones.sparse.engine.Engine`."""
+        device = features.device.type
+        if torch.is_autocast_enabled(device):
+            dtype = torch.get_autocast_dtype(device)
+            features, weight = features.to(dtype), weight.to(dtype)
+        result: Tensor = _Convolution.apply(features, weight, kernel_map)  # type: ignore[no-untyped-call]
+        return result
+
+
+REFERENCE = ReferenceEngine()
+
+
+class _Convolution(Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        features: Float[Tensor, "in c_in"],
+        weight: Float[Tensor, "K c_in c_out"],
+        kernel_map: KernelMap,
+    ) -> Float[Tensor, "out c_out"]:
+        ctx.save_for_backward(features, weight)
+        ctx.kernel_map = kernel_map
+        out = features.new_empty(kernel_map.n_out, weight.shape[2])
+        for block in kernel_map.blocks:
+            gathered = _gather(features, block.rows_in, "in")
+            out[block.start : block.stop] = _products_summed(gathered, weight, block)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(
+        ctx: Any, grad_out: Float[Tensor, "out c_out"]
+    ) -> tuple[Tensor | None, Tensor | None, None]:
+        features, weight = ctx.saved_tensors
+        # Backward is a convolution over the transposed map. Its gathered rows of `grad_out` serve
+        # both gradients: multiplied by the weights, and by the features of the rows they go to.
+        symmetric = ctx.kernel_map.symmetric
+        kernel_map = ctx.kernel_map if symmetric else ctx.kernel_map.transposed
+        back = (weight.flip(0) if symmetric else weight).transpose(1, 2)
+        need_features, need_weight, _ = ctx.needs_input_grad
+        grad_features = torch.empty_like(features) if need_features else None
+        grad_weight = torch.zeros_like(weight) if need_weight else None
+        for block in kernel_map.blocks:
+            gathered = _gather(grad_out, block.rows_in, "in")
+            if grad_features is not None:
+                rows = slice(block.start, block.stop)
+                grad_features[rows] = _products_summed(gathered, back, block)
+            if grad_weight is not None:
+                owners = _gather(features, block.rows_out, "out")
+                _add_outer_products(grad_weight, owners, gathered, block)
+        if grad_weight is not None and symmetric:
+            grad_weight = grad_weight.flip(0)
+        return grad_features, grad_weight, None
+
+
+def _gather(
+    features: Float[Tensor, "rows width"], rows: Int[Tensor, " pairs"], use: str
+) -> Float[Tensor, "pairs width"]:
+    """The listed rows, in a buffer of the workspace."""
+    buffer = _WORKSPACE.take(use, features, len(rows), features.shape[1])
+    return torch.index_select(features, 0, rows, out=buffer)
+
+
+def _products_summed(
+    gathered: Float[Tensor, "pairs c_in"],
+    weight: Float[Tensor, "K c_in c_out"],
+    block: PairBlock,
+) -> Float[Tensor, "rows c_out"]:
+    """Each pair's row times its weight, summed per output row of the block."""
+    products = _WORKSPACE.take("products", gathered, len(gathered), weight.shape[2])
+    parts = zip(
+        gathered.split_with_sizes(block.counts),
+        weight.unbind(0),
+        products.split_with_sizes(block.counts),
+        strict=True,
+    )
+    for rows, matrix, product in parts:
+        torch.mm(rows, matrix, out=product)
+    summed: Tensor = torch.embedding_bag(
+        products, block.by_output, block.output_starts, include_last_offset=True
+    )[0]
+    return summed
+
+
+def _add_outer_products(
+    grad_weight: Float[Tensor, "K c_in c_out"],
+    rows: Float[Tensor, "pairs c_in"],
+    grads: Float[Tensor, "pairs c_out"],
+    block: PairBlock,
+) -> None:
+    """Add to each weight the sum of its pairs' outer products."""
+    parts = zip(
+        grad_weight.unbind(0),
+        rows.split_with_sizes(block.counts),
+        grads.split_with_sizes(block.counts),
+        strict=True,
+    )
+    for total, left, right in parts:
+        total.addmm_(left.t(), right)

@@ -1,0 +1,105 @@
+"""Sample -> `Cloud` -> `Voxels`: what the student is fed of each scan, and of a batch of them.
+
+Offers `Cloud`, `make_cloud` (of a sample), `cloud_of_points` (of any points, such as a mix of two
+scans) and `collate_clouds`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lima_bench.datasets.card import Card, Intensity
+from lima_bench.datasets.sample import Float32, Int64, Sample
+from lima_bench.lima.augment import draw_motion, move
+from lima_bench.lima.recipes import Augmentation, InputSettings, StudentSettings
+from lima_bench.lima.voxels import Voxels, voxelise
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """One view of the world as the student sees it.
+
+    Attributes:
+        xyz: (rows, 3) metres, after augmentation, in the order of the file.
+        features: (rows, channels) input.
+        point: (rows,) index of each in the scan that it was made from.
+    """
+
+    xyz: Float32
+    features: Float32
+    point: Int64
+
+
+def make_cloud(
+    sample: Sample,
+    card: Card,
+    student: StudentSettings,
+    augmentation: Augmentation | None,
+    rng: np.random.Generator,
+) -> Cloud:
+    """The student's view of one scan; see `cloud_of_points`."""
+    return cloud_of_points(
+        sample.points, sample.intensity, card.intensity, student, augmentation, rng
+    )
+
+
+def cloud_of_points(
+    points: Float32,
+    intensity: Float32,
+    scale: Intensity,
+    student: StudentSettings,
+    augmentation: Augmentation | None,
+    rng: np.random.Generator,
+) -> Cloud:
+    """Leave out what is too far, move the rest, gather its input channels.
+
+    Args:
+        points: (N, 3) metres, LiDAR frame; the range limit applies before augmentation.
+        intensity: (N,) file values.
+        scale: The card's range of file values.
+        student: Which channels, and how far.
+        augmentation: None leaves the points where they are and draws nothing.
+        rng: Source of the augmentation.
+    """
+    kept = _within_range(points, student.inputs)
+    xyz = points[kept].astype(np.float32, copy=False)
+    if augmentation is not None:
+        xyz = move(xyz, draw_motion(augmentation, rng))
+    columns = {
+        "x": xyz[:, 0],
+        "y": xyz[:, 1],
+        "z": xyz[:, 2],
+        "intensity": _scaled(intensity[kept], scale, student.inputs),
+    }
+    features = np.column_stack([columns[channel] for channel in student.inputs.channels])
+    return Cloud(xyz, features.astype(np.float32, copy=False), kept)
+
+
+def collate_clouds(clouds: Sequence[Cloud], student: StudentSettings) -> Voxels:
+    """All clouds of a batch in one sparse grid; its points are the clouds' rows, in order."""
+    cloud_index = np.repeat(np.arange(len(clouds)), [len(cloud.xyz) for cloud in clouds])
+    return voxelise(
+        np.concatenate([cloud.xyz for cloud in clouds]),
+        np.concatenate([cloud.features for cloud in clouds]),
+        cloud_index,
+        student.voxels,
+        n_clouds=len(clouds),
+    )
+
+
+def _within_range(points: Float32, inputs: InputSettings) -> Int64:
+    if inputs.max_range_m is None:
+        return np.arange(len(points))
+    return np.flatnonzero(np.hypot(points[:, 0], points[:, 1]) <= inputs.max_range_m)
+
+
+def _scaled(intensity: Float32, scale: Intensity, inputs: InputSettings) -> Float32:
+    if inputs.intensity == "raw_plus_one":
+        # SLidR's SemanticKITTI loader: a zero would make its one-channel voxel look empty.
+        return intensity + 1.0
+    if inputs.intensity == "unit":
+        return (intensity - scale.minimum) / (scale.maximum - scale.minimum)
+    return intensity

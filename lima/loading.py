@@ -1,0 +1,50 @@
+"""Batches in order of steps, the same for any number of loading processes.
+
+Offers `batches_from`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from lima_bench.common.errors import UserError
+
+
+class _Guarded(Dataset[Any]):
+    """Hands errors of loading processes over as values: torch would lose their parts."""
+
+    def __init__(self, batches: Dataset[Any]) -> None:
+        self.batches = batches
+
+    def __getitem__(self, step: int) -> Any:
+        try:
+            return self.batches[step]
+        except UserError as error:
+            return error
+
+
+def batches_from(batches: Dataset[Any], start: int, stop: int, workers: int) -> Iterator[Any]:
+    """The batches of steps start..stop-1, in order, whatever the number of workers.
+
+    The loader's own generator keeps it from drawing from, and so moving, torch's global one.
+    """
+    loader = DataLoader(
+        _Guarded(batches),
+        batch_size=None,
+        sampler=range(start, stop),
+        num_workers=workers,
+        collate_fn=_as_it_is,
+        generator=torch.Generator(),
+    )
+    for batch in loader:
+        if isinstance(batch, UserError):
+            raise batch
+        yield batch
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch

@@ -1,0 +1,127 @@
+"""Means over groups: of points per group, and of upsampled pixels per superpixel.
+
+Offers `group_mean` and `superpixel_means`. Both divide by ``count + 1e-6``, as SLidR's published
+code does, so an empty group has mean 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from lima_bench.lima.losses import widen
+
+_SOFT_COUNT = 1e-6
+_TINY = 1e-12
+
+
+def group_mean(
+    values: Float[Tensor, "rows width"], group: Int[Tensor, " rows"], n_groups: int
+) -> tuple[Float[Tensor, "groups width"], Int[Tensor, " groups"]]:
+    """Mean of the rows of each group, and how many rows each has."""
+    values = widen(values)
+    total = values.new_zeros((n_groups, values.shape[1])).index_add(0, group, values)
+    count = torch.bincount(group, minlength=n_groups)
+    return total / (count[:, None].to(values.dtype) + _SOFT_COUNT), count
+
+
+def superpixel_means(
+    grids: Float[Tensor, "images h w width"], superpixels: Int[Tensor, "images H W"], n_ids: int
+) -> Float[Tensor, "images ids width"]:
+    """Mean over each superpixel of the unit vectors of the bilinearly upsampled `grids`.
+
+    Same value as: upsample to (H, W) with ``align_corners=True``, divide each pixel's vector by
+    its length, average over the pixels of each superpixel. But never at full resolution: a
+    superpixel's mean is a weighted sum of grid cells, whose weights need only the pixels' lengths,
+    and those follow from inner products of neighbouring cells.
+
+    Args:
+        grids: Feature maps, channels last.
+        superpixels: Ids from 0, per image, below `n_ids`.
+        n_ids: Room for so many ids per image; unused ones get a zero vector.
+    """
+    grids = widen(grids)
+    images, height, width, _ = grids.shape
+    cells = height * width
+    rows = _Axis.upsampling(height, superpixels.shape[1], grids)
+    cols = _Axis.upsampling(width, superpixels.shape[2], grids)
+    scale = _inverse_lengths(grids, rows, cols)
+    first = n_ids * torch.arange(images, device=grids.device).view(-1, 1, 1)
+    group = superpixels.long() + first
+    weights = grids.new_zeros(images * n_ids * cells)
+    for row_cell, row_share in rows.corners():
+        for col_cell, col_share in cols.corners():
+            place = group * cells + (row_cell[:, None] * width + col_cell)
+            share = scale * (row_share[:, None] * col_share)
+            weights.index_add_(0, place.flatten(), share.flatten())
+    count = torch.bincount(group.flatten(), minlength=images * n_ids).view(images, n_ids, 1)
+    total = weights.view(images, n_ids, cells) @ grids.flatten(1, 2)
+    return total / (count.to(grids.dtype) + _SOFT_COUNT)
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """Linear interpolation along one axis: pixel p mixes cells ``low`` and ``high``."""
+
+    low: Int[Tensor, " pixels"]
+    high: Int[Tensor, " pixels"]
+    fraction: Float[Tensor, " pixels"]
+    n_cells: int
+
+    @classmethod
+    def upsampling(cls, n_cells: int, n_pixels: int, like: Tensor) -> _Axis:
+        """First pixel on the first cell, last pixel on the last cell."""
+        pixel = torch.arange(n_pixels, device=like.device, dtype=torch.float64)
+        position = pixel * ((n_cells - 1) / max(n_pixels - 1, 1))
+        low = position.floor().long().clamp(max=max(n_cells - 2, 0))
+        high = (low + 1).clamp(max=n_cells - 1)
+        return cls(low, high, (position - low).to(like.dtype), n_cells)
+
+    def corners(self) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """Both cells of every pixel with their shares."""
+        return (self.low, 1 - self.fraction), (self.high, self.fraction)
+
+    def squares(self) -> Float[Tensor, "pixels lattice"]:
+        """Shares of the products low*low, low*high, high*high in a squared mixture.
+
+        Lattice point 2c is cell c with itself, 2c + 1 is cell c with its neighbour c + 1.
+        """
+        lattice = self.fraction.new_zeros((len(self.low), 2 * self.n_cells - 1))
+        (low, low_share), (high, high_share) = self.corners()
+        for place, share in (
+            (2 * low, low_share.square()),
+            (low + high, 2 * low_share * high_share),
+            (2 * high, high_share.square()),
+        ):
+            lattice.scatter_add_(1, place[:, None], share[:, None])
+        return lattice
+
+
+def _inverse_lengths(
+    grids: Float[Tensor, "images h w width"], rows: _Axis, cols: _Axis
+) -> Float[Tensor, "images H W"]:
+    """1 / length of every upsampled pixel's vector; 0 where the length is 0."""
+    squared = rows.squares() @ _neighbour_products(grids) @ cols.squares().T
+    return (squared > _TINY**2) * squared.clamp_min(_TINY**2).rsqrt()
+
+
+def _neighbour_products(
+    grids: Float[Tensor, "images h w width"],
+) -> Float[Tensor, "images lattice_rows lattice_cols"]:
+    """Inner products of each cell with itself and its neighbours, on the doubled lattice.
+
+    The point between four cells holds the mean of the two diagonal products.
+    """
+    images, height, width, _ = grids.shape
+    right, down = grids[:, :, 1:], grids[:, 1:]
+    lattice = grids.new_zeros((images, 2 * height - 1, 2 * width - 1))
+    lattice[:, ::2, ::2] = (grids * grids).sum(-1)
+    lattice[:, ::2, 1::2] = (grids[:, :, :-1] * right).sum(-1)
+    lattice[:, 1::2, ::2] = (grids[:, :-1] * down).sum(-1)
+    falling = (grids[:, :-1, :-1] * grids[:, 1:, 1:]).sum(-1)
+    rising = (grids[:, :-1, 1:] * grids[:, 1:, :-1]).sum(-1)
+    lattice[:, 1::2, 1::2] = (falling + rising) / 2
+    return lattice

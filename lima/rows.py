@@ -1,0 +1,50 @@
+"""Which rows of the student's input are copies of which points: Batch -> method.
+
+Offers `row_of_point` (scan views only, for losses over pairs) and `meet` (any view, for losses
+over per-point targets).
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from lima_bench.lima.batch import Batch
+
+
+def row_of_point(batch: Batch) -> Int[Tensor, " points"]:
+    """For every point, its row in the view of its own scan; -1 if the student does not see it."""
+    rows = torch.nonzero(batch.view < batch.n_scan_views).squeeze(1)
+    table = torch.full((len(batch.xyz),), -1, dtype=torch.int64, device=batch.source.device)
+    table[batch.source[rows]] = rows
+    return table
+
+
+def paired_rows(batch: Batch) -> tuple[Int[Tensor, " kept"], Int[Tensor, " kept"]]:
+    """The pairs whose point the student sees, and the row of each."""
+    rows = row_of_point(batch)[batch.pairs.point]
+    kept = torch.nonzero(rows >= 0).squeeze(1)
+    return kept, rows[kept]
+
+
+def meet(
+    source: Int[Tensor, " rows"], point: Int[Tensor, " targets"], n_points: int
+) -> tuple[Int[Tensor, " meetings"], Int[Tensor, " meetings"]]:
+    """Every (row, target) that share a point, rows in order.
+
+    A row meets no, one or several targets: several when a point keeps one target per camera.
+
+    Args:
+        source: The point that each row is a copy of.
+        point: The point that each target belongs to.
+        n_points: How many points there are.
+    """
+    order = torch.argsort(point, stable=True)
+    count = torch.bincount(point, minlength=n_points)
+    first = count.cumsum(0) - count
+    met = count[source]
+    rows = torch.repeat_interleave(torch.arange(len(source), device=source.device), met)
+    before = met.cumsum(0) - met
+    nth = torch.arange(len(rows), device=source.device) - before[rows]
+    return rows, order[first[source[rows]] + nth]

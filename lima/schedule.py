@@ -1,0 +1,66 @@
+"""The learning rate of every step, as a pure function: no state to save, none to lose.
+
+Offers `learning_rate` and `n_steps`. Each parameter group keeps its own peak; published
+one-cycle runs overwrote the head's by the backbone's, ours do not.
+"""
+
+from __future__ import annotations
+
+import math
+
+from lima_bench.common.errors import UserError
+from lima_bench.lima.recipes import Length, Schedule
+
+
+def n_steps(length: Length, steps_per_epoch: int) -> int:
+    """Steps of a whole run.
+
+    Raises:
+        UserError: The run would have no step.
+    """
+    steps = length.steps if length.steps is not None else (length.epochs or 0) * steps_per_epoch
+    if steps < 1:
+        raise UserError(
+            "recipe: length", "The run has no step.", "Give more steps, epochs or frames."
+        )
+    return steps
+
+
+def learning_rate(
+    schedule: Schedule, peak: float, step: int, *, total_steps: int, steps_per_epoch: int
+) -> float:
+    """The rate that step `step` (from 0) is taken with, for a group whose largest is `peak`."""
+    if schedule.kind == "onecycle":
+        return _onecycle(schedule, peak, step, total_steps)
+    if schedule.kind == "cosine_epoch":
+        epochs = math.ceil(total_steps / steps_per_epoch)
+        return _cosine(peak, 0.0, (step // steps_per_epoch) / epochs)
+    if schedule.kind == "warmup_cosine":
+        return _warmup_cosine(schedule, peak, step, total_steps)
+    return peak
+
+
+def _cosine(first: float, last: float, progress: float) -> float:
+    return last + (first - last) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def _onecycle(schedule: Schedule, peak: float, step: int, total_steps: int) -> float:
+    """Cosine up from peak / div, then down to peak / (div * final_div) at the last step.
+
+    The turn lies at ``warmup * total - 1``, as in torch's OneCycleLR; momentum is not cycled.
+    """
+    first = peak / schedule.div
+    last = first / schedule.final_div
+    turn, end = schedule.warmup * total_steps - 1, total_steps - 1
+    if step <= turn and turn > 0:
+        return _cosine(first, peak, step / turn)
+    turn = max(turn, 0.0)
+    return _cosine(peak, last, (step - turn) / (end - turn)) if end > turn else last
+
+
+def _warmup_cosine(schedule: Schedule, peak: float, step: int, total_steps: int) -> float:
+    """Straight up from 0, then cosine down to `final_lr`, which is reached after the last step."""
+    turn = schedule.warmup * total_steps
+    if step < turn:
+        return peak * step / turn
+    return _cosine(peak, schedule.final_lr, (step - turn) / (total_steps - turn))

@@ -1,0 +1,36 @@
+"""The student: a backbone whose voxel features are handed back to the points.
+
+Offers `Student`.
+"""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lima_bench.lima.backbones.backbone import Backbone
+from lima_bench.lima.voxels import Voxels
+
+
+class Student(nn.Module):
+    """A 3D backbone, asked per point.
+
+    Args:
+        backbone: Gives features per voxel.
+    """
+
+    def __init__(self, backbone: Backbone) -> None:
+        super().__init__()
+        self.backbone = backbone
+
+    @property
+    def width(self) -> int:
+        """Channels of a point's feature."""
+        return self.backbone.width
+
+    def forward(self, voxels: Voxels) -> Float[Tensor, "points width"]:
+        """Each point takes the feature of its voxel."""
+        features = self.backbone(voxels)
+        # Of the ways to index rows, embedding has the fast and repeatable backward.
+        return functional.embedding(voxels.inverse, features)

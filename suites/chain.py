@@ -1,0 +1,227 @@
+"""Builds the chain of jobs behind one cell: world -> features -> pretrain -> task. Pure.
+
+Offers `Chain` and `Identity`. Used by `lima_bench.suites.expand` only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lima_bench.suites.job import Job
+from lima_bench.suites.known import Known
+from lima_bench.suites.load import Loaded
+from lima_bench.suites.schema import Column, RecipeSet, Row, Splits
+
+_NOT_HASHED = ("precision", "checkpoint_steps")
+"""Settings of a recipe that decide how a run goes, not what it means: recorded, not hashed."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which data the jobs are about: a world to render, or files that lie somewhere.
+
+    Attributes:
+        world: Every setting of the world, as JSON values; None for files.
+        world_version: Of the world's code.
+        manifests: Data-set id to the digest of the files on disk; empty for a world.
+    """
+
+    world: Mapping[str, Any] | None = None
+    world_version: int = 0
+    manifests: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Chain:
+    """Collects jobs while cells ask for them; each exists once.
+
+    Attributes:
+        loaded: The suite in its profile.
+        known: What exists and what is built.
+        identity: Which data.
+        jobs: Key to job, inputs before what reads them.
+    """
+
+    loaded: Loaded
+    known: Known
+    identity: Identity
+    jobs: dict[str, Job] = field(default_factory=dict)
+
+    def row_problem(self, row: Row) -> str:
+        """Why the row cannot be run; empty if it can."""
+        method = self.known.methods[row.method]
+        if not method.implementation:
+            return f"not built yet: method {row.method}"
+        if not self.known.backbones[self.student(row)["backbone"]]:
+            return f"not built yet: backbone {self.student(row)['backbone']}"
+        if not method.needs:
+            return ""
+        teacher = self.teacher(row)
+        if not teacher:
+            return "no teacher: neither the row nor the profile names one"
+        if not self.known.teachers[teacher].implementation:
+            return f"not built yet: teacher {teacher}"
+        dataset = self.pretrain_on(row)
+        if not dataset:
+            return "no data: pretrain_on is not given"
+        return self._data_problem(dataset)
+
+    def column_problem(self, column: Column) -> str:
+        """Why the column cannot be asked; empty if it can."""
+        if column.measure is not None or column.task is None or column.on is None:
+            return ""
+        if not self.known.tasks[column.task].version:
+            return f"not built yet: task {column.task}"
+        return self._data_problem(column.on)
+
+    def _data_problem(self, dataset: str) -> str:
+        if not self.known.datasets[dataset].built:
+            return f"not built yet: data set {dataset}"
+        if self.identity.world is None and dataset not in self.identity.manifests:
+            return f"no data: {dataset} does not lie below the data root"
+        return ""
+
+    def recipes(self, row: Row) -> RecipeSet:
+        """The recipe set of a row."""
+        profile = self.loaded.profile
+        name = row.recipes or self.loaded.suite.defaults.recipes or profile.default_recipes
+        return profile.recipes[name]
+
+    def teacher(self, row: Row) -> str:
+        """The teacher's id, empty if nobody names one."""
+        return (
+            row.teacher or self.loaded.suite.defaults.teacher or self.loaded.profile.teacher or ""
+        )
+
+    def pretrain_on(self, row: Row) -> str:
+        """The data set that the row is taught on."""
+        return row.pretrain_on or self.loaded.suite.defaults.pretrain_on or ""
+
+    def student(self, row: Row, *, on: str | None = None) -> dict[str, Any]:
+        """Settings of the student, as it is fed on the data set `on`."""
+        backbone = row.student or self.loaded.suite.defaults.student
+        changes = {"backbone": backbone} if backbone else {}
+        recipe = self.loaded.recipes[self.recipes(row).student]
+        return recipe.resolved(on=on, method=row.method, changes=changes)
+
+    def frames(self, row: Row) -> int | None:
+        """How many frames the method of a row sees."""
+        method = self.known.methods[row.method]
+        if row.frames is not None:
+            return row.frames
+        if method.implementation and not method.needs:
+            return None
+        return int(self.settings(row).get("frames", method.frames))
+
+    def settings(self, row: Row) -> dict[str, Any]:
+        """Every setting of the row's method."""
+        card = self.known.methods[row.method]
+        changes = dict(row.settings)
+        if row.frames is not None and "frames" in card.settings.model_fields:
+            changes["frames"] = row.frames
+        return card.settings.model_validate(changes).model_dump(mode="json")
+
+    def assumed(self, row: Row) -> bool:
+        """Whether the row's pretraining uses a value that no source states."""
+        used = self.recipes(row)
+        return any(self.loaded.recipes[name].assumed for name in (used.student, used.pretrain))
+
+    def pretrain(self, row: Row, seed: int) -> str:
+        """The pretraining of a row, with all that it reads; returns its key.
+
+        A method that needs nothing from cameras (`random`) reads no data either: its job is the
+        backbone's first weights.
+        """
+        method = self.known.methods[row.method]
+        config: dict[str, Any] = {"method": row.method, "settings": self.settings(row)}
+        if not method.needs:
+            config["student"] = self.student(row)
+            return self._add(Job("pretrain", method.version, config, seed))
+        own_seed = seed if self.loaded.profile.pretraining == "per_seed" else 0
+        dataset = self.pretrain_on(row)
+        recipe, runtime = self._recipe("pretrain", self.recipes(row).pretrain, row, dataset)
+        data, inputs = self._data(dataset, pretrain=self._splits(dataset).pretrain)
+        inputs |= self._caches(row, recipe, data, dict(inputs))
+        if "superpixels" not in method.needs:
+            del recipe["superpixels"]
+        config |= {
+            "student": self.student(row, on=dataset),
+            "teacher": self._teacher_facts(row),
+            "recipe": recipe,
+            "data": data,
+        }
+        return self._add(Job("pretrain", method.version, config, own_seed, inputs, runtime))
+
+    def ask(self, row: Row, column: Column, checkpoint: str, seed: int) -> str:
+        """The downstream job of a cell, reading the row's `checkpoint`; returns its key."""
+        task, dataset = str(column.task), str(column.on)
+        name = {"linear_probe": "linear_probe", "finetune": "finetune"}[task]
+        recipe, runtime = self._recipe(
+            name, getattr(self.recipes(row), name), row, dataset, labels=column.labels
+        )
+        splits = self._splits(dataset)
+        data, inputs = self._data(dataset, train=splits.train, val=splits.val)
+        config = {
+            "student": self.student(row, on=dataset),
+            "recipe": recipe,
+            "data": data,
+            "labels": self._labels(dataset, column.labels),
+        }
+        inputs["checkpoint"] = checkpoint
+        version = self.known.tasks[task].version
+        return self._add(Job(task, version, config, seed, inputs, runtime))
+
+    def _add(self, job: Job) -> str:
+        self.jobs.setdefault(job.key, job)
+        return job.key
+
+    def _recipe(
+        self, kind: str, name: str, row: Row, dataset: str, *, labels: str | None = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Settings that are hashed, and those that are not."""
+        recipe = self.loaded.recipes[name]
+        settings = recipe.resolved(labels=labels, on=dataset, method=row.method)
+        runtime = {key: settings.pop(key) for key in _NOT_HASHED}
+        return settings, runtime
+
+    def _data(self, dataset: str, **splits: str) -> tuple[dict[str, Any], dict[str, str]]:
+        """What is read, and the job that makes it, if one does."""
+        facts = self.known.datasets[dataset]
+        data: dict[str, Any] = {"dataset": dataset, "version": facts.version, "splits": splits}
+        if self.identity.world is None:
+            data["manifest"] = self.identity.manifests[dataset]
+            return data, {}
+        spec = {"spec": self.identity.world}
+        return data, {"world": self._add(Job("world", self.identity.world_version, spec))}
+
+    def _caches(
+        self, row: Row, recipe: Mapping[str, Any], data: dict[str, Any], inputs: Mapping[str, str]
+    ) -> dict[str, str]:
+        """The cached stages that the method reads: teacher features, superpixels."""
+        needs = self.known.methods[row.method].needs
+        caches = {}
+        images = {"image_size": recipe["image_size"], "data": data}
+        if "features" in needs:
+            images_seen = {**images, "antialias": recipe["antialias"]}
+            config = {**images_seen, "teacher": self._teacher_facts(row)}
+            caches["features"] = self._add(Job("features", 1, config, inputs=inputs))
+        if "superpixels" in needs:
+            config = {**images, "n_segments": recipe["superpixels"]}
+            caches["superpixels"] = self._add(Job("superpixels", 1, config, inputs=inputs))
+        return caches
+
+    def _teacher_facts(self, row: Row) -> dict[str, str]:
+        name = self.teacher(row)
+        return {"name": name, "weights": self.known.weights.get(name, "")}
+
+    def _splits(self, dataset: str) -> Splits:
+        return self.loaded.profile.splits.get(dataset, Splits())
+
+    def _labels(self, dataset: str, labels: str) -> dict[str, str]:
+        """The share, and the convention that names its list: as written, or the card's."""
+        share, _, convention = labels.partition("@")
+        declared = self.known.datasets[dataset].label_shares
+        by_card = declared.get(share, declared.get("default", ""))
+        return {"share": share, "convention": convention or by_card}

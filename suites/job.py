@@ -1,0 +1,65 @@
+"""One piece of work with a content address; shared by every cell that needs it.
+
+Offers `Job`, `STAGES` (their order) and `downstream`. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from lima_bench.common.hashing import digest
+
+STAGES = ("world", "features", "superpixels", "pretrain", "linear_probe", "finetune")
+"""Every stage, upstream first."""
+
+DOWNSTREAM = frozenset({"linear_probe", "finetune"})
+"""Stages whose score stands in a cell."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to do, and nothing about where or how fast.
+
+    Attributes:
+        stage: One of `STAGES`.
+        version: Of the method, task or world that does the work.
+        config: Everything resolved that may change a number; enters the key.
+        seed: None for stages without a seed of their own; enters the key.
+        inputs: Role to key of the jobs whose artifacts it reads; enters the key.
+        runtime: What the work needs but no number depends on: precision, checkpoint interval.
+    """
+
+    stage: str
+    version: int
+    config: Mapping[str, Any]
+    seed: int | None = None
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    runtime: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def key(self) -> str:
+        """SHA-256 of the canonical JSON of what may change a number."""
+        return digest(
+            {
+                "stage": self.stage,
+                "version": self.version,
+                "config": self.config,
+                "seed": self.seed,
+                "inputs": self.inputs,
+            }
+        )
+
+    @property
+    def title(self) -> str:
+        """A few words for progress lines."""
+        config = self.config
+        words = [
+            config.get("method") or config.get("teacher", {}).get("name") or "",
+            config.get("data", {}).get("dataset", ""),
+            config.get("labels", {}).get("share", ""),
+            "" if self.seed is None else f"seed {self.seed}",
+        ]
+        return " ".join([self.stage, *(str(word) for word in words if word)])

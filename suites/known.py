@@ -1,0 +1,138 @@
+"""What suites may name, and which of it is built: the facts that planning needs, without code.
+
+Offers `Known` and its facts (`Method`, `Teacher`, `DatasetFacts`, `Task`), and `gather`, which
+collects them from the registries, plug-ins included. Light: no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from lima_bench.common.errors import UserError
+from lima_bench.common.hashing import file_digest
+from lima_bench.datasets.api import DATASETS
+from lima_bench.lima.methods.catalogue import METHODS, MethodCard
+from lima_bench.lima.teachers.catalogue import TEACHERS, TeacherCard
+from lima_bench.lima.teachers.files import find_weights
+
+PLANNED_DATASETS = {
+    "nuscenes": "nuScenes",
+    "semantickitti": "SemanticKITTI",
+    "waymo": "Waymo",
+    "scribblekitti": "ScribbleKITTI",
+    "rellis3d": "RELLIS-3D",
+    "semanticposs": "SemanticPOSS",
+    "semanticstf": "SemanticSTF",
+    "synlidar": "SynLiDAR",
+    "daps3d": "DAPS-3D",
+    "synth4d": "Synth4D",
+    "nuscenes_c": "nuScenes-C",
+}
+"""Every data set that the tables speak of, with its title; `DATASETS` holds those that are read."""
+
+BACKBONES = {
+    "minkunet34": True,
+    "minkunet_tiny": True,
+    "minkunet18": False,
+    "minkunet50": False,
+    "spvcnn": False,
+    "frnet": False,
+    "voxelnet": False,
+}
+"""Every 3D network that the tables speak of, and whether it is built."""
+
+
+@dataclass(frozen=True)
+class DatasetFacts:
+    """What planning knows of a data set.
+
+    Attributes:
+        title: As printed.
+        version: Of its reader; 0 while there is none.
+        label_shares: Share to the convention that the card declares for it.
+    """
+
+    title: str
+    version: int = 0
+    label_shares: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def built(self) -> bool:
+        """Whether there is a reader."""
+        return self.version > 0
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a column asks.
+
+    Attributes:
+        title: As printed.
+        version: Raise it when the task's numbers change on purpose; 0 while it is not built.
+    """
+
+    title: str
+    version: int = 0
+
+
+TASKS = {
+    "linear_probe": Task("linear probing", 1),
+    "finetune": Task("fine-tuning", 1),
+    "detect": Task("detection"),
+}
+
+
+@dataclass(frozen=True)
+class Known:
+    """Everything that a suite may name.
+
+    Attributes:
+        methods: Id to card; a card without implementation is planned only.
+        teachers: Id to card; likewise.
+        weights: Teacher id to the digest of the weights that it runs with, where known.
+        datasets: Id to facts.
+        backbones: Id to whether it is built.
+        tasks: Id to facts.
+    """
+
+    methods: Mapping[str, MethodCard]
+    teachers: Mapping[str, TeacherCard]
+    datasets: Mapping[str, DatasetFacts]
+    weights: Mapping[str, str] = field(default_factory=dict)
+    backbones: Mapping[str, bool] = field(default_factory=lambda: BACKBONES)
+    tasks: Mapping[str, Task] = field(default_factory=lambda: TASKS)
+
+    def names(self, kind: str) -> list[str]:
+        """Ids of one kind (``method``, ``teacher``, ``dataset``, ``backbone``, ``task``)."""
+        tables: dict[str, Mapping[str, object]] = {
+            "method": self.methods,
+            "teacher": self.teachers,
+            "dataset": self.datasets,
+            "backbone": self.backbones,
+            "task": self.tasks,
+        }
+        return sorted(tables[kind])
+
+
+def gather() -> Known:
+    """Everything that is registered now, plug-ins included."""
+    methods = {name: METHODS.get(name) for name in METHODS.names()}
+    teachers = {name: TEACHERS.get(name) for name in TEACHERS.names()}
+    datasets = {name: DatasetFacts(title) for name, title in PLANNED_DATASETS.items()}
+    for name in DATASETS.names():
+        reader = DATASETS.get(name)
+        datasets[name] = DatasetFacts(reader.card.title, reader.version, reader.card.label_shares)
+    weights = {name: found for name, card in teachers.items() if (found := _weights(card))}
+    return Known(methods=methods, teachers=teachers, weights=weights, datasets=datasets)
+
+
+def _weights(card: TeacherCard) -> str:
+    """Digest of the weights as they lie here, of the published file where they do not lie here."""
+    try:
+        path = find_weights(card)
+        if path.name == card.file and card.sha256:
+            return card.sha256  # a gigabyte is not hashed for a plan; the features stage does it
+        return file_digest(path)
+    except (UserError, FileNotFoundError):
+        return card.sha256

@@ -1,0 +1,123 @@
+"""Looks up every name in a suite and a profile: methods, teachers, data sets, tasks, recipes.
+
+Offers `check_suite` and `check_profile`; both add to the draft's errors. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from lima_bench.common.errors import UserError, unknown_name
+from lima_bench.suites.drafts import Draft
+from lima_bench.suites.known import Known
+from lima_bench.suites.recipe import Recipe
+from lima_bench.suites.schema import RecipeSet
+from lima_bench.suites.yaml_lines import Place
+
+_ROW = {"method": "method", "teacher": "teacher", "student": "backbone", "pretrain_on": "dataset"}
+_COLUMN = {"task": "task", "on": "dataset"}
+
+
+def check_suite(draft: Draft, profile: Draft, known: Known) -> None:
+    """Names, unique ids and method settings of a suite."""
+    sets = profile.data.get("recipes")
+    set_names = list(sets) if isinstance(sets, dict) else []
+    for part, table in (("rows", _ROW), ("columns", _COLUMN)):
+        entries = draft.data.get(part)
+        for number, entry in enumerate(entries if isinstance(entries, list) else []):
+            _check_entry(draft, (part, number), entry, table, known)
+            if part == "rows":
+                if entry.get("variant") in (None, profile.data.get("variant")):
+                    _check_one(draft, (part, number, "recipes"), "recipe set", set_names)
+                _check_method(draft, (part, number), entry, known)
+        _check_unique(draft, part)
+    defaults = draft.data.get("defaults")
+    if isinstance(defaults, dict):
+        _check_entry(draft, ("defaults",), defaults, _ROW, known)
+        _check_one(draft, ("defaults", "recipes"), "recipe set", set_names)
+    _check_by_method(draft, known)
+
+
+def check_profile(draft: Draft, recipes: Mapping[str, Recipe | None], known: Known) -> None:
+    """Names in a profile, and that each recipe is of the kind that its place asks for."""
+    _check_one(draft, ("teacher",), "teacher", known.names("teacher"))
+    splits = draft.data.get("splits")
+    for name in splits if isinstance(splits, dict) else ():
+        if name not in known.datasets:
+            where = draft.where(("splits", name), key=True)
+            draft.errors.append(unknown_name(where, "dataset", name, known.datasets))
+    sets = draft.data.get("recipes")
+    for set_name, entries in sets.items() if isinstance(sets, dict) else ():
+        for kind in RecipeSet.model_fields:
+            recipe = recipes.get(str(entries.get(kind))) if isinstance(entries, dict) else None
+            if recipe is not None and recipe.kind != kind:
+                place: Place = ("recipes", set_name, kind)
+                what = f"This recipe is for {recipe.kind}, not for {kind}."
+                draft.errors.append(UserError(draft.quoted(place), what, "lima-bench list recipes"))
+
+
+def _check_entry(
+    draft: Draft, place: Place, entry: Mapping[str, Any], table: Mapping[str, str], known: Known
+) -> None:
+    for name, kind in table.items():
+        if name in entry:
+            _check_one(draft, (*place, name), kind, known.names(kind))
+
+
+def _check_one(draft: Draft, place: Place, kind: str, names: Iterable[str]) -> None:
+    value = draft.value(place)
+    if isinstance(value, str) and value not in names:
+        where = draft.quoted(place)
+        error = unknown_name(where, kind, value, names)
+        listing = f"   (lima-bench list {kind}s)" if kind in ("method", "dataset") else ""
+        draft.errors.append(UserError(error.where, error.what, error.how + listing))
+
+
+def _check_method(draft: Draft, place: Place, entry: Mapping[str, Any], known: Known) -> None:
+    """The settings that a row gives its method, and how many frames it shows it."""
+    card = known.methods.get(str(entry.get("method")))
+    settings = entry.get("settings", {})
+    if card is None or not card.implementation or not isinstance(settings, dict):
+        return
+    try:
+        checked = card.settings.model_validate(settings)
+    except ValidationError as error:
+        draft.errors += draft.faults(card.settings, error.errors(), (*place, "settings"))
+        return
+    frames, can = entry.get("frames"), "frames" in card.settings.model_fields
+    if frames is None:
+        return
+    where = draft.quoted((*place, "frames"))
+    if can and "frames" in settings and checked.model_dump()["frames"] != frames:
+        draft.errors.append(UserError(where, "settings.frames says another number.", "Keep one."))
+    if not can and frames != card.frames:
+        what = f"The number of frames of {card.title} is fixed: {card.frames}."
+        draft.errors.append(UserError(where, what, "Leave frames out."))
+
+
+def _check_unique(draft: Draft, part: str) -> None:
+    seen: set[str] = set()
+    entries = draft.data.get(part)
+    for number, entry in enumerate(entries if isinstance(entries, list) else []):
+        name = entry.get("id")
+        if name in seen:
+            where = draft.quoted((part, number, "id"))
+            what = f'Two {part} are called "{name}".'
+            draft.errors.append(UserError(where, what, "Give each an id of its own."))
+        seen.add(name)
+
+
+def _check_by_method(draft: Draft, known: Known) -> None:
+    """A mistyped method in ``by_method`` would otherwise just never apply."""
+    entries = draft.document.lookup(("rows",))
+    for number, entry in enumerate(entries if isinstance(entries, list) else []):
+        tables = entry.get("by_method") if isinstance(entry, dict) else None
+        for name, table in tables.items() if isinstance(tables, dict) else ():
+            for method in table if isinstance(table, dict) else ():
+                if method not in known.methods:
+                    place = ("rows", number, "by_method", name, method)
+                    where = draft.document.where(place, key=True)
+                    draft.errors.append(unknown_name(where, "method", method, known.methods))

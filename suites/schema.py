@@ -1,0 +1,252 @@
+"""What a suite, a profile and a recipe file may say; unknown keys are errors.
+
+Offers `Row`, `Column`, `Suite`, `Profile`, `RecipeFile` and their parts. Matrices are already
+unfolded (`lima_bench.suites.unfold`) and names are looked up elsewhere (`lima_bench.suites.names`),
+so that one pass reports every fault. Light: no torch, no disk.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+Identifier = Annotated[str, Field(pattern=r"^[^\s.*?\[\]/]+$")]
+"""Names a row or column: printable, without what globs, paths and ``--set`` need."""
+
+Labels = Annotated[str, Field(pattern=r"^(\d+(\.\d+)?%|half|full)(@[a-z0-9-]+)?$")]
+"""A named label share: ``"1%"`` by the data set's own convention, or ``"1%@slidr-scene"``."""
+
+Variant = Literal["one_teacher", "published"]
+"""``published``: the rows that the paper prints. ``one_teacher``: one row per method."""
+
+
+def _no_yaml_float(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError("a seed is a whole number")
+    return value
+
+
+Seeds = Annotated[
+    tuple[Annotated[int, BeforeValidator(_no_yaml_float), Field(ge=0)], ...], Field(min_length=1)
+]
+
+
+class Part(BaseModel):
+    """Base of every block: unknown keys are errors, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Paper(Part):
+    """The publication that the suite regenerates: a folder and a file of ``results/paper``."""
+
+    key: str
+    table: str
+
+
+class Defaults(Part):
+    """What rows have unless they say otherwise; what is absent here comes from the profile."""
+
+    pretrain_on: str | None = None
+    teacher: str | None = None
+    student: str | None = None
+    recipes: str | None = None
+    seeds: Seeds | None = None
+
+
+class Row(Part):
+    """How a backbone was taught.
+
+    Attributes:
+        id: Unique in the suite.
+        method: A method id; ``random`` teaches nothing.
+        title: As printed; default: the method's own title.
+        teacher: A teacher id; default: the suite's, then the profile's.
+        student: A backbone id in place of the recipe set's.
+        frames: How many frames the method sees, the current one included; default: its own.
+        pretrain_on: A data-set id.
+        recipes: A recipe set of the profile.
+        settings: Settings of the method that differ from its defaults.
+        variant: Only in profiles that ask for this variant; None: in all.
+    """
+
+    id: Identifier
+    method: str
+    title: str | None = None
+    teacher: str | None = None
+    student: str | None = None
+    frames: Annotated[int, Field(ge=1)] | None = None
+    pretrain_on: str | None = None
+    recipes: str | None = None
+    settings: dict[str, Any] = {}
+    variant: Variant | None = None
+
+
+class Column(Part):
+    """What is asked of a row: a task on a data set, or a measured cost.
+
+    Attributes:
+        id: Unique in the suite.
+        title: As printed; default: the id.
+        task: A task id.
+        on: A data-set id.
+        labels: The label share that is learnt from.
+        metric: The score to show.
+        measure: ``stage.name`` of a measured cost, such as ``pretrain.wall_hours``.
+        better: Which way is good.
+        variant: As of `Row`.
+    """
+
+    id: Identifier
+    title: str | None = None
+    task: str | None = None
+    on: str | None = None
+    labels: Labels = "100%"
+    metric: str = "miou"
+    measure: Annotated[str, Field(pattern=r"^pretrain\.[a-z_]+$")] | None = None
+    better: Literal["higher", "lower"] = "higher"
+    variant: Variant | None = None
+
+    @model_validator(mode="after")
+    def _one_question(self) -> Self:
+        if self.measure is None and (self.task is None or self.on is None):
+            raise ValueError("a column needs a task and a data set (on), or a measure")
+        if self.measure is not None and (self.task or self.on):
+            raise ValueError("a column asks for a task or for a measure, not for both")
+        return self
+
+
+class TableStyle(Part):
+    """How the table is laid out."""
+
+    group_rows: Literal["teacher", "method", "none"] = "none"
+    group_columns: Literal["on", "task", "none"] = "none"
+    decimals: Annotated[int, Field(ge=0, le=6)] = 2
+    bold: Literal["best", "best-in-group", "none"] = "best-in-group"
+
+
+class CheckRules(Part):
+    """When ours counts as theirs: within max(tolerance, spread x standard deviation)."""
+
+    tolerance: Annotated[float, Field(ge=0)] = 0.5
+    spread: Annotated[float, Field(ge=0)] = 2.0
+
+
+class Suite(Part):
+    """Rows times columns."""
+
+    schema_: Annotated[Literal[1], Field(alias="schema")]
+    name: Identifier
+    title: str
+    paper: Paper | None = None
+    defaults: Defaults = Defaults()
+    rows: Annotated[tuple[Row, ...], Field(min_length=1)]
+    columns: Annotated[tuple[Column, ...], Field(min_length=1)]
+    table: TableStyle = TableStyle()
+    check: CheckRules = CheckRules()
+
+
+class Data(Part):
+    """Where recordings come from: a world that is rendered, or files below the data root.
+
+    Attributes:
+        world: Name of a built-in world, None for files.
+        settings: Settings of that world that differ.
+    """
+
+    world: str | None = None
+    settings: dict[str, Any] = {}
+
+
+class Splits(Part):
+    """Which split of a data set serves what."""
+
+    pretrain: str = "pretrain"
+    train: str = "train"
+    val: str = "val"
+
+
+class RecipeSet(Part):
+    """Recipe names: what the student is, and how it is taught and asked."""
+
+    student: str
+    pretrain: str
+    linear_probe: str
+    finetune: str
+
+
+class Profile(Part):
+    """Sizes and roots: everything that may differ between a laptop and a cluster.
+
+    Attributes:
+        data: Where recordings come from.
+        variant: Which rows and columns of a suite belong to it.
+        teacher: For rows that name none.
+        recipes: Recipe sets by name.
+        default_recipes: The set for rows that name none.
+        splits: Data-set id to splits, where they differ from train and val.
+        seeds: Unless the suite or the command line says otherwise.
+        pretraining: ``per_seed``: every seed has its own pretraining. ``shared``: seeds differ
+            downstream only, and all start from the pretraining of seed 0 (first weights, which cost
+            nothing, still differ).
+        reference: What scores are compared with.
+    """
+
+    schema_: Annotated[Literal[1], Field(alias="schema")]
+    name: Identifier
+    title: str
+    data: Data = Data()
+    variant: Variant
+    teacher: str | None = None
+    recipes: Annotated[dict[str, RecipeSet], Field(min_length=1)]
+    default_recipes: str = "standard"
+    splits: dict[str, Splits] = {}
+    seeds: Seeds = (0,)
+    pretraining: Literal["per_seed", "shared"] = "per_seed"
+    reference: Literal["paper", "golden"] = "golden"
+
+    @model_validator(mode="after")
+    def _known_set(self) -> Self:
+        if self.default_recipes not in self.recipes:
+            raise ValueError(f'there is no recipe set "{self.default_recipes}" in recipes')
+        return self
+
+
+class Rule(Part):
+    """Settings that differ where every condition holds.
+
+    Attributes:
+        labels: A label share, as the column writes it.
+        on: A data-set id.
+        method: A method id.
+        settings: Merged over the recipe's; a ``length`` replaces the whole length.
+    """
+
+    labels: Labels | None = None
+    on: str | None = None
+    method: str | None = None
+    settings: dict[str, Any]
+
+
+class RecipeFile(Part):
+    """One recipe.
+
+    Attributes:
+        name: Its file's name.
+        title: What it reproduces.
+        kind: What it sets: the student, pretraining, or a task.
+        source: Where the values were read.
+        settings: Validated against the kind's own settings class.
+        when: Rules in order; later ones win.
+        assumed: Setting (dotted) to the reason why no source states it.
+    """
+
+    schema_: Annotated[Literal[1], Field(alias="schema")]
+    name: Identifier
+    title: str
+    kind: Literal["student", "pretrain", "linear_probe", "finetune"]
+    source: str = ""
+    settings: dict[str, Any]
+    when: tuple[Rule, ...] = ()
+    assumed: dict[str, str] = {}

@@ -1,0 +1,238 @@
+"""LiMA as a whole: the invariants that its specification demands (methods-temporal 3.7)."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from lima_bench.lima.methods.catalogue import LimaSettings, ScalrSettings
+from lima_bench.lima.methods.lima import Lima
+from lima_bench.lima.methods.scalr import Scalr
+from lima_bench.lima.pairs import Pairs
+from lima_bench.lima.synthetic import (
+    GridTeacher,
+    TinyStudent,
+    collate,
+    random_drive,
+    without_pairs,
+)
+from lima_bench.lima.views import plan_views
+
+CVA = ["off", "mean", "mean_of_normalised", "center_weighted", "nearest_center", "max"]
+RULES = ["mean", "max", "decay", "sim_gate", "softmax_sim"]
+PLAIN = {"frames": 1, "cva": "off", "mix": "none"}
+
+
+def _method(kind=Lima, **settings):
+    torch.manual_seed(0)
+    settings = (LimaSettings if kind is Lima else ScalrSettings)(**settings)
+    return kind(settings, GridTeacher(), TinyStudent()).double()
+
+
+def _batch(method, scans, seed=0, **options):
+    inputs = [scan.input for scan in scans]
+    plan = plan_views(type(method), method.settings, inputs, np.random.default_rng(seed))
+    return collate(scans, plan, dtype=torch.float64, **options)
+
+
+def _drives(points=60, frames=4):
+    return [random_drive(name, frames=frames, points=points) for name in ("a", "b")]
+
+
+def _steps(method, drives=None, **options):
+    return [_batch(method, scans, **options) for scans in zip(*(drives or _drives()), strict=True)]
+
+
+def _seen_once(scan):
+    _, first = np.unique(scan.pairs.point, return_index=True)
+    p = scan.pairs
+    return replace(scan, pairs=Pairs(p.point[first], p.camera[first], p.row[first], p.col[first]))
+
+
+def _gradients(method, loss):
+    weights = [parameter for parameter in method.parameters() if parameter.requires_grad]
+    return torch.autograd.grad(loss, weights)
+
+
+@pytest.mark.parametrize("distance", ["l2norm", "cosine", "mse", "smooth_l1"])
+def test_invariant_1_with_everything_off_it_is_scalr(distance):
+    lima, scalr = _method(**PLAIN, distance=distance), _method(Scalr, distance=distance)
+    uneven = [random_drive("a", points=60)[0], random_drive("b", points=25)[0]]
+    batch = _batch(lima, uneven)
+    one, other = lima(batch).total, scalr(batch).total
+    torch.testing.assert_close(one, other, rtol=1e-13, atol=0)
+    for ours, theirs in zip(_gradients(lima, one), _gradients(scalr, other), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-11, atol=1e-15)
+
+
+def test_off_keeps_one_term_per_camera_that_sees_the_point():
+    lima = _method(**PLAIN)
+    batch = _batch(lima, [_drives()[0][0]])
+    targets = lima.targets(batch)
+    assert sorted(targets.point.tolist()) == sorted(batch.pairs.point.tolist())
+    assert len(set(targets.point.tolist())) < len(targets.point)
+    unified = _method(**(PLAIN | {"cva": "mean"})).targets(batch)
+    assert unified.point.tolist() == sorted(set(batch.pairs.point.tolist()))
+
+
+@pytest.mark.parametrize("cva", CVA[1:])
+def test_invariant_2_unifying_single_cameras_changes_nothing(cva):
+    frames = 1 if cva == "mean_of_normalised" else 3  # unit features do weigh differently in means
+    drives = [tuple(_seen_once(scan) for scan in drive) for drive in _drives()]
+    on, off = (_method(cva=name, frames=frames, mix="frustum") for name in (cva, "off"))
+    for batch in _steps(on, drives):
+        torch.testing.assert_close(on(batch).total, off(batch).total, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("pool", RULES)
+def test_invariant_3_a_standing_car_changes_no_target(pool):
+    still = _drives()[0][0]
+    numbers = np.arange(1, 16).reshape(3, 1, 1, 5) ** 2 % 7 + 1.0  # exact in half precision
+    still = replace(still, grids=np.broadcast_to(numbers, still.grids.shape).astype(np.float32))
+    lima = _method(pool=pool)
+    first = lima.targets(_batch(lima, [still]))
+    for index in range(1, 7):
+        later = lima.targets(_batch(lima, [replace(still, index=index)]))
+        place = {point: row for row, point in enumerate(later.point.tolist())}
+        rows = [place[point] for point in first.point.tolist()]
+        torch.testing.assert_close(later.features[rows], first.features, rtol=1e-12, atol=0)
+    assert len(later.point) >= len(first.point)
+
+
+def test_invariant_4_moving_the_whole_world_changes_no_target():
+    angle, far = 0.7, np.eye(4)
+    far[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    far[:3, 3] = (500, -200, 30)
+    moved = [tuple(replace(s, pose=far @ s.pose) for s in drive) for drive in _drives()]
+    here, there = _method(), _method()
+    for batch, twin in zip(_steps(here), _steps(there, moved), strict=True):
+        one, other = here.targets(batch), there.targets(twin)
+        assert torch.equal(one.point, other.point)
+        assert torch.equal(one.features, other.features)
+
+
+def test_memory_reaches_points_that_no_camera_sees_now():
+    union, current = _method(), _method(coverage="current")
+    for step, batch in enumerate(_steps(union)):
+        seen = set(batch.pairs.point.tolist())
+        assert set(current.targets(batch).point.tolist()) == seen
+        reached = set(union.targets(batch).point.tolist())
+        assert (reached > seen) if step else (reached == seen)
+
+
+def test_invariant_5_the_bank_stays_in_its_recording_and_within_its_length():
+    lima = _method(frames=3)
+    for batch in _steps(lima):
+        lima(batch)
+    state = lima.bank.get_extra_state()
+    kept = [(entry["sequence"], entry["index"]) for entry in state]
+    assert kept == [("a", 2), ("a", 3), ("b", 2), ("b", 3)]
+    fresh = _method(frames=3)
+    other = _batch(lima, [replace(scan, sequence=f"new {scan.sequence}") for scan, *_ in _drives()])
+    torch.testing.assert_close(lima(other).total, fresh(other).total, rtol=0, atol=0)
+
+
+def test_invariant_5_targets_carry_no_gradient_and_the_teacher_never_moves():
+    lima = _method()
+    lima.teacher.gain.requires_grad_(True)
+    optimiser = torch.optim.SGD(lima.parameters(), lr=1.0)
+    for batch in _steps(lima)[:2]:
+        assert not lima.targets(batch).features.requires_grad
+        optimiser.zero_grad()
+        lima(batch).total.backward()
+        optimiser.step()
+    assert lima.teacher.gain.grad is None
+    assert torch.equal(lima.teacher.gain, torch.ones(5))
+
+
+def test_invariant_6_mixed_rows_meet_the_targets_of_their_points():
+    """The mixed loss equals distilling the same rows by hand, in the scans' own targets."""
+    lima = _method(mix_weight=0.3)
+    for batch in _steps(lima):
+        state = lima.bank.get_extra_state()
+        targets = lima.targets(batch)
+        lima.bank.set_extra_state(state)
+        place = {point: row for row, point in enumerate(targets.point.tolist())}
+        predicted = lima.head(lima.student(batch.voxels))
+        terms = {True: [], False: []}
+        for row, (point, view) in enumerate(
+            zip(batch.source.tolist(), batch.view.tolist(), strict=True)
+        ):
+            if point in place:
+                s, q = predicted[row], targets.features[place[point]]
+                terms[view >= 2].append((s / s.norm() - q / q.norm()).norm())
+        loss = lima(batch)
+        assert terms[True]
+        torch.testing.assert_close(loss.terms["distill"], torch.stack(terms[False]).mean())
+        torch.testing.assert_close(loss.terms["mix"], 0.3 * torch.stack(terms[True]).mean())
+
+
+def test_invariant_6_mixtures_are_chosen_from_coordinates_only():
+    scans = [drive[0] for drive in _drives()]
+    blind = [without_pairs(scan) for scan in scans]
+    rngs = [np.random.default_rng(5) for _ in range(2)]
+    plans = [
+        plan_views(Lima, LimaSettings(), [scan.input for scan in some], rng)
+        for some, rng in zip((scans, blind), rngs, strict=True)
+    ]
+    for view, twin in zip(plans[0].views, plans[1].views, strict=True):
+        for (number, rows), (other, others) in zip(view.parts, twin.parts, strict=True):
+            assert number == other
+            assert np.array_equal(rows, others)
+
+
+def test_invariant_7_augmenting_the_student_changes_no_target():
+    one, other = _method(), _method()
+    for batch, turned in zip(_steps(one), _steps(other, augment_seed=9), strict=True):
+        assert not torch.equal(batch.voxels.features, turned.voxels.features)
+        state = one.bank.get_extra_state(), other.bank.get_extra_state()
+        assert torch.equal(one.targets(batch).features, other.targets(turned).features)
+        one.bank.set_extra_state(state[0]), other.bank.set_extra_state(state[1])
+        assert one(batch).total != other(turned).total
+
+
+@pytest.mark.parametrize("reduce", ["pooled", "per_scan"])
+def test_invariant_7_no_targets_give_zero_and_zero_gradients(reduce):
+    lima = _method(reduce=reduce)
+    loss = lima(_batch(lima, [without_pairs(drive[0]) for drive in _drives()])).total
+    loss.backward()
+    assert loss.item() == 0
+    for name, parameter in lima.named_parameters():
+        if parameter.requires_grad:
+            assert parameter.grad is not None, name
+            assert not parameter.grad.any(), name
+
+
+def test_per_scan_averages_scans_and_pooled_averages_rows():
+    scans = [random_drive("a", points=80)[0], random_drive("b", points=20)[0]]
+    pooled, per_scan = (_method(mix="none", reduce=name) for name in ("pooled", "per_scan"))
+    halves = [(scans[0], without_pairs(scans[1])), (without_pairs(scans[0]), scans[1])]
+    alone = [pooled(_batch(pooled, half)).total for half in halves]
+    together = _batch(pooled, scans)
+    torch.testing.assert_close(per_scan(together).total, (alone[0] + alone[1]) / 2)
+    shares = [len(np.unique(scan.pairs.point)) for scan in scans]
+    weighted = sum(n * one for n, one in zip(shares, alone, strict=True)) / sum(shares)
+    torch.testing.assert_close(pooled(together).total, weighted)
+
+
+@pytest.mark.parametrize("reduce", ["pooled", "per_scan"])
+def test_a_batch_without_mixtures_has_a_mix_term_of_zero(reduce):
+    lima = _method(reduce=reduce)
+    loss = lima(_batch(lima, [_drives()[0][0]]))
+    assert loss.terms["mix"].item() == 0
+    assert loss.terms["distill"].item() > 0
+
+
+def test_a_saved_method_continues_to_the_bit(tmp_path):
+    one, other = _method(), _method()
+    *early, last = _steps(one)
+    for batch in early:
+        one(batch)
+    torch.save(one.state_dict(), tmp_path / "state.pt")
+    other.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    assert torch.equal(one(last).total, other(last).total)
+
+
+def test_frames_count_the_current_one():
+    assert _method(frames=6).bank.length == 5

@@ -1,0 +1,216 @@
+"""Pretraining end to end on made-up drives: same start for all, resumable, student only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+
+from lima_bench.common.errors import UserError
+from lima_bench.common.progress import silent
+from lima_bench.lima.checkpoint import load_student, read_meta
+from lima_bench.lima.features import build_grids
+from lima_bench.lima.methods.catalogue import METHODS, MethodCard
+from lima_bench.lima.pretrain import Lesson, new_student, pretrain
+from lima_bench.lima.recipes import (
+    Length,
+    Optimiser,
+    PretrainRecipe,
+    Settings,
+    StudentSettings,
+    VoxelSettings,
+)
+from lima_bench.lima.superpixels import build_superpixels
+from lima_bench.lima.teachers.catalogue import TEACHERS
+from lima_bench.lima.teachers.load import Teacher
+from lima_bench.lima.teachers.tiny import tiny
+
+SIZE = (32, 48)
+STUDENT = StudentSettings(
+    backbone="minkunet_tiny", voxels=VoxelSettings(kind="cartesian", size=(1.0, 1.0, 1.0))
+)
+RECIPE = PretrainRecipe(
+    length=Length(steps=5),
+    batch_size=2,
+    image_size=SIZE,
+    optimiser=Optimiser(lr=0.01),
+    checkpoint_steps=2,
+    superpixels=8,
+)
+
+
+@pytest.fixture(scope="module")
+def source(make_source):
+    return make_source((4, 3), n_points=150)
+
+
+@pytest.fixture(scope="module")
+def teacher():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return Teacher(TEACHERS.get("tiny"), tiny())
+
+
+@pytest.fixture(scope="module")
+def caches(source, teacher, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("caches")
+    build_grids(teacher, source, SIZE, False, folder / "grids")
+    build_superpixels(source, SIZE, 8, folder / "superpixels")
+    return {"grids": folder / "grids", "superpixels": folder / "superpixels"}
+
+
+def _lesson(source, method: str, **changes) -> Lesson:
+    card = METHODS.get(method)
+    options = {
+        "method_card": card,
+        "method_settings": card.settings(),
+        "student": STUDENT,
+        "recipe": RECIPE,
+        "source": source,
+        **changes,
+    }
+    return Lesson(**options)
+
+
+def _weights(path: Path) -> dict[str, torch.Tensor]:
+    return safetensors.torch.load_file(path)
+
+
+def _equal(one: Path, other: Path) -> bool:
+    a, b = _weights(one), _weights(other)
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_random_hands_out_the_weights_that_all_start_from(source, tmp_path) -> None:
+    path = tmp_path / "checkpoint.safetensors"
+    scores = pretrain(_lesson(source, "random"), seed=3, folder=tmp_path, checkpoint=path)
+    torch.manual_seed(99)
+    start = new_student(STUDENT, bn_momentum=0.05, seed=3)
+    assert scores["steps"] == 0 and scores["parameters"] == sum(
+        p.numel() for p in start.parameters()
+    )
+    found = _weights(path)
+    assert all(torch.equal(found[name], value) for name, value in start.state_dict().items())
+    other = new_student(STUDENT, bn_momentum=0.05, seed=4)
+    assert not torch.equal(*(next(s.parameters()) for s in (start, other)))
+
+
+@pytest.mark.parametrize("method", ["slidr", "scalr"])
+def test_the_student_is_taught_and_alone_in_the_checkpoint(
+    source, caches, tmp_path, method
+) -> None:
+    path = tmp_path / "out" / "checkpoint.safetensors"
+    lesson = _lesson(source, method, **caches)
+    scores = pretrain(lesson, seed=0, folder=tmp_path / "state", checkpoint=path)
+    start = new_student(STUDENT, bn_momentum=0.05, seed=0)
+    found = _weights(path)
+    assert found.keys() == start.state_dict().keys()
+    moved = [n for n, p in start.named_parameters() if not torch.equal(found[n], p)]
+    assert len(moved) == len(list(start.named_parameters()))
+    assert scores["steps"] == 5 and scores["epochs"] == pytest.approx(5 / 3)
+    assert scores["final_loss"] > 0
+    assert not list((tmp_path / "state").glob("*"))
+    meta = load_student(path, start, "minkunet_tiny")
+    assert (meta["method"], meta["seed"], meta["steps"]) == (method, 0, 5)
+
+
+class _Killed(Exception):
+    pass
+
+
+def test_killed_and_resumed_gives_the_same_bits(source, caches, tmp_path) -> None:
+    lesson = _lesson(source, "slidr", **caches)
+    whole, cut = tmp_path / "whole.safetensors", tmp_path / "cut.safetensors"
+    pretrain(lesson, seed=0, folder=tmp_path / "a", checkpoint=whole)
+
+    def kill(done, total, metrics=None) -> None:
+        if done == 3:
+            raise _Killed
+
+    with pytest.raises(_Killed):
+        pretrain(lesson, seed=0, folder=tmp_path / "b", checkpoint=cut, report=kill)
+    assert not cut.exists()
+    pretrain(lesson, seed=0, folder=tmp_path / "b", checkpoint=cut)
+    assert _equal(whole, cut) and read_meta(whole) == read_meta(cut)
+
+
+def test_loading_processes_change_nothing(source, caches, tmp_path) -> None:
+    lesson = _lesson(source, "scalr", **caches)
+    paths = [tmp_path / f"{n}.safetensors" for n in (0, 2)]
+    for workers, path in zip((0, 2), paths, strict=True):
+        pretrain(lesson, seed=0, folder=tmp_path / path.stem, checkpoint=path, workers=workers)
+    assert _equal(*paths)
+
+
+@pytest.mark.parametrize("features", ["raw", "standardised"])
+def test_a_live_teacher_teaches_what_its_cache_does(
+    source, caches, teacher, tmp_path, features
+) -> None:
+    recipe = RECIPE.model_copy(update={"teacher_features": features, "length": Length(steps=1)})
+    losses = []
+    for name, extra in (("cached", {}), ("live", {"teacher": teacher})):
+        lesson = _lesson(source, "scalr", recipe=recipe, grids=caches["grids"], **extra)
+        path = tmp_path / f"{name}.safetensors"
+        scores = pretrain(lesson, seed=0, folder=tmp_path / name, checkpoint=path)
+        losses.append(scores["final_loss"])
+    assert losses[0] == pytest.approx(losses[1], abs=2e-3)
+
+
+@pytest.mark.filterwarnings("ignore:BatchNorm is not synchronised")
+def test_two_processes_teach_one_student(source, caches, tmp_path) -> None:
+    recipe = RECIPE.model_copy(update={"batch_size": 1})
+    lesson = _lesson(source, "scalr", recipe=recipe, **caches)
+    heard: list[int] = []
+    paths = [tmp_path / f"{n}.safetensors" for n in range(2)]
+    for path in paths:
+        scores = pretrain(
+            lesson,
+            seed=0,
+            folder=tmp_path / path.stem,
+            checkpoint=path,
+            devices=2,
+            report=lambda done, total, metrics=None: heard.append(done),
+        )
+    assert _equal(*paths) and scores["epochs"] == pytest.approx(5 / 3)
+    assert heard == [1, 2, 3, 4, 5] * 2
+
+
+class _OtherSettings(Settings):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("method", "changes", "message"),
+    [
+        ("scalr", {}, "needs a teacher's features"),
+        ("slidr", {"grids": Path("somewhere")}, "needs superpixels"),
+        ("scalr", {"grids": Path("x"), "method_settings": _OtherSettings()}, "_OtherSettings"),
+    ],
+)
+def test_missing_inputs_are_told_before_anything_is_loaded(
+    source, tmp_path, method, changes, message
+) -> None:
+    with pytest.raises(UserError, match=message):
+        pretrain(
+            _lesson(source, method, **changes),
+            seed=0,
+            folder=tmp_path,
+            checkpoint=tmp_path / "c",
+            report=silent,
+        )
+
+
+def test_standardising_a_live_teacher_needs_its_moments(source, teacher, tmp_path) -> None:
+    recipe = RECIPE.model_copy(update={"teacher_features": "standardised"})
+    lesson = _lesson(source, "scalr", recipe=recipe, teacher=teacher)
+    with pytest.raises(UserError, match="mean and deviation"):
+        pretrain(lesson, seed=0, folder=tmp_path, checkpoint=tmp_path / "c")
+
+
+def test_a_method_without_code_is_refused(source, tmp_path) -> None:
+    card = MethodCard(name="promised", title="Promised", needs=())
+    lesson = _lesson(source, "scalr", method_card=card, method_settings=card.settings())
+    with pytest.raises(UserError, match="not built yet"):
+        pretrain(lesson, seed=0, folder=tmp_path, checkpoint=tmp_path / "c")
