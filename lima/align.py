@@ -3,7 +3,8 @@
 Offers `PlacedCloud` and `Aligner`. Distances are float64 and, poses being rigid, the same in any
 frame: current points are carried into the past frame, whose search tree is built once and serves
 every later frame. The answer is a pure function of data that comes again every epoch, so it is
-remembered up to a fixed amount of memory; what is remembered never changes a number.
+remembered up to a fixed amount of memory. Neither what is remembered nor the number of threads
+(torch's) changes a number.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from scipy.spatial import cKDTree
 
 MEMO_BYTES = 128 * 2**20
@@ -77,5 +79,7 @@ class Aligner:
         carry = np.linalg.solve(past.lidar_to_global, current.lidar_to_global)
         points = current.xyz.astype(np.float64) @ carry[:3, :3].T + carry[:3, 3]
         beyond = np.nextafter(self.radius_m, np.inf)  # the search leaves its bound out
-        _, index = past.tree.query(points, distance_upper_bound=beyond)
+        _, index = past.tree.query(
+            points, distance_upper_bound=beyond, workers=torch.get_num_threads()
+        )
         return np.where(index < n_past, index, -1).astype(np.int32)

@@ -27,15 +27,23 @@ class _Guarded(Dataset[Any]):
             return error
 
 
-def batches_from(batches: Dataset[Any], start: int, stop: int, workers: int) -> Iterator[Any]:
-    """The batches of steps start..stop-1, in order, whatever the number of workers.
+def batches_from(batches: Dataset[Any], numbers: range, workers: int) -> Iterator[Any]:
+    """``batches[number]`` for each of `numbers`, in order, whatever the number of workers.
 
     The loader's own generator keeps it from drawing from, and so moving, torch's global one.
+
+    Args:
+        batches: What to read.
+        numbers: Which items.
+        workers: Loading processes; 0 loads in this one.
+
+    Raises:
+        UserError: Reading an item raised it, in whichever process.
     """
     loader = DataLoader(
         _Guarded(batches),
         batch_size=None,
-        sampler=range(start, stop),
+        sampler=numbers,
         num_workers=workers,
         collate_fn=_as_it_is,
         generator=torch.Generator(),

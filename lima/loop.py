@@ -75,8 +75,9 @@ def fit(
     run = Run(fabric, module, optimiser, folder, seed, total_steps)
     start = run.resume()
     module.train()
+    steps = range(start, total_steps)
     with deterministic(fabric.device):
-        for step, batch in enumerate(batches_from(batches, start, total_steps, workers), start):
+        for step, batch in zip(steps, batches_from(batches, steps, workers), strict=True):
             torch.manual_seed(derive_seed(seed, "step", step, fabric.global_rank))
             rates = set_learning_rates(
                 optimiser,

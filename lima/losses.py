@@ -88,5 +88,5 @@ def info_nce(
     """
     if len(anchors) == 0:
         return (anchors.sum() + candidates.sum()) * 0.0
-    logits = widen(anchors) @ widen(candidates).T / temperature
+    logits = (widen(anchors) / temperature) @ widen(candidates).T
     return F.cross_entropy(logits, torch.arange(len(anchors), device=logits.device))

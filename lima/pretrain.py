@@ -28,7 +28,6 @@ from lima_bench.lima.methods.catalogue import MethodCard
 from lima_bench.lima.optimise import one_group
 from lima_bench.lima.order import Share, make_order
 from lima_bench.lima.recipes import PretrainRecipe, Settings, StudentSettings
-from lima_bench.lima.resume import forget
 from lima_bench.lima.schedule import n_steps
 from lima_bench.lima.student import Student
 from lima_bench.lima.superpixels import Superpixels
@@ -87,7 +86,8 @@ def pretrain(
     Args:
         lesson: What is taught, and from what.
         seed: Of everything random.
-        folder: State of an interrupted run; taken up if there, removed at the end.
+        folder: State of an interrupted run, taken up if there; the caller removes it when the
+            result is safe.
         checkpoint: The ``.safetensors`` file to write.
         report: Hears of every step.
         device: ``cpu``, ``cuda`` or ``cuda:N``.
@@ -129,7 +129,6 @@ def pretrain(
         )
         if ranks.rank() == 0:
             save_student(checkpoint, learner, _meta(lesson, seed, steps))
-            forget(folder)
         final = {f"final_{name}": value for name, value in history.tail().items()}
         return {"steps": float(steps), "epochs": steps / per_epoch, **final}
 
@@ -152,7 +151,7 @@ def _check(lesson: Lesson) -> None:
 
 
 def _method(lesson: Lesson, learner: Student, seed: int, device: str) -> nn.Module:
-    """The method around the student; heads start from the seed alone, so equal heads start equal."""
+    """The method around the student; heads start from the seed alone, so like heads start alike."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "heads"))
         method: nn.Module = load_method(lesson.method_card)(

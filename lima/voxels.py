@@ -20,6 +20,9 @@ from lima_bench.lima.recipes import VoxelSettings
 ALIGNMENT = 16
 """Shifts by a multiple of the coarsest stride leave every down-sampling grid where it was."""
 
+MAX_INDEX = 1 << 40
+"""Beyond this a cell index is no measurement, and nearly beyond 64-bit arithmetic."""
+
 MAX_CELLS = 1 << 58
 """Cells of the box around a batch that bit fields of a 64-bit key can always tell apart."""
 
@@ -73,8 +76,6 @@ def voxelise(
     Raises:
         UserError: A coordinate is not finite, or the points are too far apart for the cell size.
     """
-    if not np.isfinite(xyz).all():
-        raise _out_of_grid("Some coordinates are not finite numbers.")
     cells = _cells(xyz, settings)
     cells += _shift(cells, cloud_index, settings, n_clouds)
     extent = [int(side) + 1 for side in cells.max(axis=0, initial=0)]
@@ -96,11 +97,11 @@ def voxelise(
 
 def _out_of_grid(what: str) -> UserError:
     how = "Check the scan's coordinates, set max_range_m, or enlarge the cells."
-    return UserError("voxelise", what, how)
+    return UserError("voxels of a batch", what, how)
 
 
 def _cells(xyz: Float32, settings: VoxelSettings) -> Int64:
-    """Index of each point's cell before any shift: may be negative."""
+    """(points, 3) index of each point's cell before any shift: may be negative."""
     if settings.kind == "cylindrical":
         x, y, z = xyz.T
         position = np.column_stack((np.hypot(x, y), np.degrees(np.arctan2(y, x)), z))
@@ -109,6 +110,8 @@ def _cells(xyz: Float32, settings: VoxelSettings) -> Int64:
     position = position / np.asarray(settings.size, dtype=xyz.dtype)
     # Halves go to the even neighbour, as in the published code (torch.round).
     whole = np.rint(position) if settings.rounding == "round" else np.floor(position)
+    if not (np.abs(whole) < MAX_INDEX).all():
+        raise _out_of_grid("Some coordinates are not finite, or larger than any grid.")
     return whole.astype(np.int64)
 
 

@@ -26,11 +26,13 @@ class Identity:
         world: Every setting of the world, as JSON values; None for files.
         world_version: Of the world's code.
         manifests: Data-set id to the digest of the files on disk; empty for a world.
+        provisional: The digests were not read from disk: good for plans, not for runs.
     """
 
     world: Mapping[str, Any] | None = None
     world_version: int = 0
     manifests: Mapping[str, str] = field(default_factory=dict)
+    provisional: bool = False
 
 
 @dataclass
@@ -52,17 +54,17 @@ class Chain:
     def row_problem(self, row: Row) -> str:
         """Why the row cannot be run; empty if it can."""
         method = self.known.methods[row.method]
-        if not method.implementation:
+        if not method.is_built:
             return f"not built yet: method {row.method}"
         if not self.known.backbones[self.student(row)["backbone"]]:
             return f"not built yet: backbone {self.student(row)['backbone']}"
-        if not method.needs:
+        if not method.learns:
             return ""
         teacher = self.teacher(row)
-        if not teacher:
-            return "no teacher: neither the row nor the profile names one"
-        if not self.known.teachers[teacher].implementation:
+        if teacher and not self.known.teachers[teacher].implementation:
             return f"not built yet: teacher {teacher}"
+        if "features" in method.needs and not teacher:
+            return "no teacher: neither the row nor the profile names one"
         dataset = self.pretrain_on(row)
         if not dataset:
             return "no data: pretrain_on is not given"
@@ -90,7 +92,9 @@ class Chain:
         return profile.recipes[name]
 
     def teacher(self, row: Row) -> str:
-        """The teacher's id, empty if nobody names one."""
+        """The teacher's id; empty if the method has none, or nobody names one."""
+        if "features" not in self.known.methods[row.method].needs:
+            return ""
         return (
             row.teacher or self.loaded.suite.defaults.teacher or self.loaded.profile.teacher or ""
         )
@@ -111,7 +115,7 @@ class Chain:
         method = self.known.methods[row.method]
         if row.frames is not None:
             return row.frames
-        if method.implementation and not method.needs:
+        if not method.learns:
             return None
         return int(self.settings(row).get("frames", method.frames))
 
@@ -131,12 +135,11 @@ class Chain:
     def pretrain(self, row: Row, seed: int) -> str:
         """The pretraining of a row, with all that it reads; returns its key.
 
-        A method that needs nothing from cameras (`random`) reads no data either: its job is the
-        backbone's first weights.
+        A method that does not learn (`random`) reads nothing: its job is the first weights.
         """
         method = self.known.methods[row.method]
         config: dict[str, Any] = {"method": row.method, "settings": self.settings(row)}
-        if not method.needs:
+        if not method.learns:
             config["student"] = self.student(row)
             return self._add(Job("pretrain", method.version, config, seed))
         own_seed = seed if self.loaded.profile.pretraining == "per_seed" else 0
@@ -146,12 +149,9 @@ class Chain:
         inputs |= self._caches(row, recipe, data, dict(inputs))
         if "superpixels" not in method.needs:
             del recipe["superpixels"]
-        config |= {
-            "student": self.student(row, on=dataset),
-            "teacher": self._teacher_facts(row),
-            "recipe": recipe,
-            "data": data,
-        }
+        config |= {"student": self.student(row, on=dataset), "recipe": recipe, "data": data}
+        if self.teacher(row):
+            config["teacher"] = self._teacher_facts(row)
         return self._add(Job("pretrain", method.version, config, own_seed, inputs, runtime))
 
     def ask(self, row: Row, column: Column, checkpoint: str, seed: int) -> str:

@@ -80,6 +80,7 @@ class Expansion:
         columns: Likewise.
         cells: Row by row.
         jobs: Key to job, inputs before what reads them.
+        provisional: Keys rest on data that was not looked at.
     """
 
     loaded: Loaded
@@ -88,6 +89,7 @@ class Expansion:
     columns: tuple[Column, ...]
     cells: tuple[CellPlan, ...]
     jobs: Mapping[str, Job]
+    provisional: bool = False
 
     def upstream(self, keys: Iterable[str]) -> dict[str, Job]:
         """These jobs and all that they need, inputs first."""
@@ -127,7 +129,15 @@ def expand(
     chain = Chain(loaded, known, identity)
     taught = tuple(_teach(chain, row, chosen_seeds) for row in rows)
     cells = tuple(_cell(chain, row, column, chosen_seeds) for row in taught for column in chosen)
-    return Expansion(loaded, chosen_seeds, taught, tuple(chosen), cells, dict(chain.jobs))
+    return Expansion(
+        loaded,
+        chosen_seeds,
+        taught,
+        tuple(chosen),
+        cells,
+        dict(chain.jobs),
+        identity.provisional,
+    )
 
 
 def _chosen(
@@ -149,12 +159,11 @@ def _teach(chain: Chain, row: Row, seeds: Sequence[int]) -> TaughtRow:
     method = chain.known.methods[row.method]
     missing = chain.row_problem(row)
     keys = {} if missing else {seed: chain.pretrain(row, seed) for seed in seeds}
-    teacher = chain.teacher(row) if method.needs or not method.implementation else ""
     title = row.title or method.title
     return TaughtRow(
         row=row,
         title=title,
-        teacher=teacher,
+        teacher=chain.teacher(row),
         student=chain.student(row)["backbone"],
         frames=chain.frames(row),
         pretrain=keys,

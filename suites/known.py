@@ -6,8 +6,10 @@ collects them from the registries, plug-ins included. Light: no torch.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from lima_bench.common.errors import UserError
 from lima_bench.common.hashing import file_digest
@@ -91,6 +93,7 @@ class Known:
         methods: Id to card; a card without implementation is planned only.
         teachers: Id to card; likewise.
         weights: Teacher id to the digest of the weights that it runs with, where known.
+        foreign: ``method NAME`` or ``dataset NAME`` of a plug-in to the digest of its file.
         datasets: Id to facts.
         backbones: Id to whether it is built.
         tasks: Id to facts.
@@ -100,6 +103,7 @@ class Known:
     teachers: Mapping[str, TeacherCard]
     datasets: Mapping[str, DatasetFacts]
     weights: Mapping[str, str] = field(default_factory=dict)
+    foreign: Mapping[str, str] = field(default_factory=dict)
     backbones: Mapping[str, bool] = field(default_factory=lambda: BACKBONES)
     tasks: Mapping[str, Task] = field(default_factory=lambda: TASKS)
 
@@ -124,7 +128,24 @@ def gather() -> Known:
         reader = DATASETS.get(name)
         datasets[name] = DatasetFacts(reader.card.title, reader.version, reader.card.label_shares)
     weights = {name: found for name, card in teachers.items() if (found := _weights(card))}
-    return Known(methods=methods, teachers=teachers, weights=weights, datasets=datasets)
+    return Known(
+        methods=methods, teachers=teachers, weights=weights, datasets=datasets, foreign=_foreign()
+    )
+
+
+def _foreign() -> dict[str, str]:
+    """Plug-ins are code as well: a change of theirs makes what they computed stale."""
+    classes: dict[str, object] = {
+        f"method {name}": METHODS.get(name).implementation for name in METHODS.names()
+    }
+    classes |= {f"dataset {name}": DATASETS.get(name) for name in DATASETS.names()}
+    found = {}
+    for name, cls in classes.items():
+        module = getattr(cls, "__module__", "lima_bench.")
+        file = getattr(sys.modules.get(module), "__file__", None)
+        if not module.startswith("lima_bench.") and file:
+            found[name] = file_digest(Path(file))
+    return found
 
 
 def _weights(card: TeacherCard) -> str:

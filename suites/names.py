@@ -80,7 +80,7 @@ def _check_method(draft: Draft, place: Place, entry: Mapping[str, Any], known: K
     """The settings that a row gives its method, and how many frames it shows it."""
     card = known.methods.get(str(entry.get("method")))
     settings = entry.get("settings", {})
-    if card is None or not card.implementation or not isinstance(settings, dict):
+    if card is None or not card.is_built or not isinstance(settings, dict):
         return
     try:
         checked = card.settings.model_validate(settings)

@@ -16,11 +16,9 @@ import numpy as np
 from lima_bench.common.errors import UserError
 from lima_bench.datasets.card import Card
 from lima_bench.datasets.nuscenes.annotations import Annotations, read_annotations
-from lima_bench.datasets.nuscenes.tables import Row, Stamp, read_table
+from lima_bench.datasets.nuscenes.tables import LIDAR, Row, Stamp, read_table
 from lima_bench.datasets.rigid import refuse_jumps, rigid, rotation
 from lima_bench.datasets.sample import Float64, Int64
-
-LIDAR = "LIDAR_TOP"
 
 
 @dataclass(frozen=True)

@@ -130,12 +130,8 @@ class NuScenes:
         moving = inside(points[:, :3].astype(np.float64), boxes, boxes.moving, MARGIN_M)
         if raw is None:
             return moving
-        names = self.card.raw_names
-        able = [i for i, name in names.items() if name.startswith(OBJECTS) and name != EGO]
+        able = [i for i, name in self.card.raw_names.items() if name.startswith(OBJECTS)]
         return moving & np.isin(raw, able)
-
-
-EGO = "vehicle.ego"
 
 
 def _raw_labels(index: Index, frame: Frame, n_points: int) -> Int64 | None:

@@ -1,8 +1,8 @@
 """The JSON tables of a nuScenes version, read a column at a time.
 
-Offers `read_table`, `read_json`, `versions` and `stamp`. The real tables hold millions of rows
-(``sample_data`` and ``ego_pose`` 2.6 million each), so a row is reduced to what is wanted while the
-file is being parsed and never kept as a dict.
+Offers `read_table`, `versions` and `stamp`, and the channel `LIDAR`. The real tables hold millions
+of rows (``sample_data`` and ``ego_pose`` 2.6 million each), so a row is reduced to what is wanted
+while the file is being parsed and never kept as a dict.
 """
 
 from __future__ import annotations
@@ -14,7 +14,11 @@ from typing import Any, TypeVar
 
 from lima_bench.common.errors import UserError
 
+LIDAR = "LIDAR_TOP"
+"""The channel whose scans are the frames."""
+
 Row = Mapping[str, Any]
+Rows = list[dict[str, Any]]
 Stamp = tuple[tuple[str, int, int], ...]
 Kept = TypeVar("Kept")
 

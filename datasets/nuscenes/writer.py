@@ -14,15 +14,9 @@ import numpy as np
 from PIL import Image
 
 from lima_bench.datasets.card import Card
-from lima_bench.datasets.nuscenes.rows import (
-    LIDAR,
-    RecordingTables,
-    Rows,
-    file_name,
-    fixed_tables,
-    lidar_token,
-    recording_tables,
-)
+from lima_bench.datasets.nuscenes.names import file_name, lidar_token
+from lima_bench.datasets.nuscenes.rows import RecordingTables, fixed_tables, recording_tables
+from lima_bench.datasets.nuscenes.tables import LIDAR, Rows
 from lima_bench.datasets.splits import write_splits
 from lima_bench.datasets.world.labels import NUSCENES_RAW
 from lima_bench.datasets.world.recording import LidarScan, Moment, Recording

@@ -8,6 +8,7 @@ started from: the control that tells what a teacher's knowledge is worth.
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -20,9 +21,9 @@ _STEM, _FINE, _MIDDLE, _COARSE = 24, 48, 64, 80
 class Unit(nn.Sequential):
     """Convolution, BatchNorm, ReLU."""
 
-    def __init__(self, inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1) -> None:
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, padding: int) -> None:
         super().__init__(
-            nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False),
+            nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=False),
             nn.BatchNorm2d(outputs),
             nn.ReLU(),
         )
@@ -33,7 +34,7 @@ class Residual(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.first = Unit(width, width)
+        self.first = Unit(width, width, 3, 1, 1)
         self.second = nn.Conv2d(width, width, 3, 1, 1, bias=False)
         self.norm = nn.BatchNorm2d(width)
 
@@ -43,14 +44,18 @@ class Residual(nn.Module):
 
 
 class TinyNetwork(nn.Module):
-    """Three scales (strides 4, 8, 16) summed at stride 4."""
+    """Three scales (strides 4, 8, 16) summed at stride 4.
+
+    Every reduction has an even kernel, so that a cell lies in the middle of its pixels, as a
+    transformer's patch does: pixel features are then sampled from the place where they were seen.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = Unit(3, _STEM, stride=2)
-        self.fine = nn.Sequential(Unit(_STEM, _FINE, stride=2), Residual(_FINE))
-        self.middle = nn.Sequential(Unit(_FINE, _MIDDLE, stride=2), Residual(_MIDDLE))
-        self.coarse = nn.Sequential(Unit(_MIDDLE, _COARSE, stride=2), Residual(_COARSE))
+        self.stem = Unit(3, _STEM, 4, 2, 1)
+        self.fine = nn.Sequential(Unit(_STEM, _FINE, 4, 2, 1), Residual(_FINE))
+        self.middle = nn.Sequential(Unit(_FINE, _MIDDLE, 2, 2, 0), Residual(_MIDDLE))
+        self.coarse = nn.Sequential(Unit(_MIDDLE, _COARSE, 2, 2, 0), Residual(_COARSE))
         self.from_fine = nn.Conv2d(_FINE, WIDTH, 1)
         self.from_middle = nn.Conv2d(_MIDDLE, WIDTH, 1)
         self.from_coarse = nn.Conv2d(_COARSE, WIDTH, 1)
@@ -59,7 +64,7 @@ class TinyNetwork(nn.Module):
 
     def forward(self, pixels: Float[Tensor, "batch 3 H W"]) -> Float[Tensor, "batch h w 64"]:
         """Features at stride 4, channels last."""
-        fine = self.fine(self.stem(pixels))
+        fine = self.fine(self.stem(pixels.contiguous(memory_format=torch.channels_last)))
         middle = self.middle(fine)
         coarse = self.coarse(middle)
         total = self.from_fine(fine)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -88,3 +89,10 @@ def expanded(world: Identity) -> Callable[..., Expansion]:
         return expand(load(suite, profile, known, sets), known, identity, **options)
 
     return run
+
+
+@pytest.fixture
+def fake_stages(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Stage functions that train nothing; see ``fakes/fake_stages.py``."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent / "fakes"))
+    return importlib.import_module("fake_stages").STAGES

@@ -2,12 +2,14 @@
 
 Offers `REFERENCE`. For each block of output rows: gather the input rows of all pairs, one matrix
 product per weight, then sum the products of each output row. Blocks keep the buffers in the cache.
-Every sum has one owner and a fixed order, so results do not depend on the number of threads.
+The order of additions does not depend on the number of threads, except inside a matrix product,
+where it is the library's (MKL's bits stay the same where widths are multiples of 16).
 """
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -30,7 +32,9 @@ class _Workspace(threading.local):
         key = use, like.device, like.dtype
         buffer = self._buffers.get(key)
         if buffer is None or len(buffer) < rows * width:
-            buffer = self._buffers[key] = like.new_empty(rows * width)
+            # Made in inference mode it could not be written to in training.
+            with torch.inference_mode(False):
+                buffer = self._buffers[key] = like.new_empty(rows * width)
         return buffer[: rows * width].view(rows, width)
 
 
@@ -71,7 +75,7 @@ class _Convolution(Function):
         out = features.new_empty(kernel_map.n_out, weight.shape[2])
         for block in kernel_map.blocks:
             gathered = _gather(features, block.rows_in, "in")
-            out[block.start : block.stop] = _products_summed(gathered, weight, block)
+            out[block.start : block.stop] = _products_summed(gathered, weight.unbind(0), block)
         return out
 
     @staticmethod
@@ -82,9 +86,10 @@ class _Convolution(Function):
         features, weight = ctx.saved_tensors
         # Backward is a convolution over the transposed map. Its gathered rows of `grad_out` serve
         # both gradients: multiplied by the weights, and by the features of the rows they go to.
-        symmetric = ctx.kernel_map.symmetric
-        kernel_map = ctx.kernel_map if symmetric else ctx.kernel_map.transposed
-        back = (weight.flip(0) if symmetric else weight).transpose(1, 2)
+        kernel_map, matrices, order = ctx.kernel_map.transposed, weight.mT.unbind(0), slice(None)
+        if ctx.kernel_map.symmetric:
+            # The map is its own transpose, weights reversed: no second list of pairs is needed.
+            kernel_map, order = ctx.kernel_map, slice(None, None, -1)
         need_features, need_weight, _ = ctx.needs_input_grad
         grad_features = torch.empty_like(features) if need_features else None
         grad_weight = torch.zeros_like(weight) if need_weight else None
@@ -92,12 +97,10 @@ class _Convolution(Function):
             gathered = _gather(grad_out, block.rows_in, "in")
             if grad_features is not None:
                 rows = slice(block.start, block.stop)
-                grad_features[rows] = _products_summed(gathered, back, block)
+                grad_features[rows] = _products_summed(gathered, matrices[order], block)
             if grad_weight is not None:
                 owners = _gather(features, block.rows_out, "out")
-                _add_outer_products(grad_weight, owners, gathered, block)
-        if grad_weight is not None and symmetric:
-            grad_weight = grad_weight.flip(0)
+                _add_outer_products(grad_weight.unbind(0)[order], owners, gathered, block)
         return grad_features, grad_weight, None
 
 
@@ -111,14 +114,14 @@ def _gather(
 
 def _products_summed(
     gathered: Float[Tensor, "pairs c_in"],
-    weight: Float[Tensor, "K c_in c_out"],
+    matrices: Sequence[Float[Tensor, "c_in c_out"]],
     block: PairBlock,
 ) -> Float[Tensor, "rows c_out"]:
     """Each pair's row times its weight, summed per output row of the block."""
-    products = _WORKSPACE.take("products", gathered, len(gathered), weight.shape[2])
+    products = _WORKSPACE.take("products", gathered, len(gathered), matrices[0].shape[1])
     parts = zip(
         gathered.split_with_sizes(block.counts),
-        weight.unbind(0),
+        matrices,
         products.split_with_sizes(block.counts),
         strict=True,
     )
@@ -131,14 +134,14 @@ def _products_summed(
 
 
 def _add_outer_products(
-    grad_weight: Float[Tensor, "K c_in c_out"],
+    totals: Sequence[Float[Tensor, "c_in c_out"]],
     rows: Float[Tensor, "pairs c_in"],
     grads: Float[Tensor, "pairs c_out"],
     block: PairBlock,
 ) -> None:
     """Add to each weight the sum of its pairs' outer products."""
     parts = zip(
-        grad_weight.unbind(0),
+        totals,
         rows.split_with_sizes(block.counts),
         grads.split_with_sizes(block.counts),
         strict=True,

@@ -1,0 +1,200 @@
+"""What linear probing and fine-tuning share: train on a label share, score on validation.
+
+Offers `Trial` and `train_and_score`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from lima_bench.common.errors import UserError
+from lima_bench.common.files import write_atomic
+from lima_bench.common.hashing import canonical_json, digest
+from lima_bench.common.progress import Report
+from lima_bench.common.seeds import derive_seed
+from lima_bench.datasets.sample import Source
+from lima_bench.downstream.data import LabelledBatch, TrainBatches
+from lima_bench.downstream.evaluate import evaluate
+from lima_bench.downstream.losses import segmentation_loss
+from lima_bench.downstream.recipes import DownstreamRecipe
+from lima_bench.downstream.scores.result import Scores
+from lima_bench.downstream.segment import Backing, Segmenter, load_segmenter
+from lima_bench.lima import ranks
+from lima_bench.lima.checkpoint import read_meta, weights_digest
+from lima_bench.lima.loop import fit
+from lima_bench.lima.loss import Loss
+from lima_bench.lima.optimise import Group
+from lima_bench.lima.order import Share, Shuffled
+from lima_bench.lima.recipes import StudentSettings
+from lima_bench.lima.schedule import n_steps
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One downstream run.
+
+    Attributes:
+        checkpoint: What `lima_bench.lima.checkpoint.save_student` wrote.
+        student: The network in it, and its input.
+        recipe: How training is done.
+        train: The label share.
+        val: The validation frames.
+        seed: Of everything random.
+        folder: State of an interrupted run.
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+        workers: Loading processes per device.
+    """
+
+    checkpoint: Path
+    student: StudentSettings
+    recipe: DownstreamRecipe
+    train: Source
+    val: Source
+    seed: int
+    folder: Path
+    device: str = "cpu"
+    workers: int = 0
+
+
+class Task(nn.Module):
+    """A segmenter with the loss it learns from."""
+
+    def __init__(self, segmenter: Segmenter, recipe: DownstreamRecipe) -> None:
+        super().__init__()
+        self.segmenter, self.recipe = segmenter, recipe
+
+    def forward(self, batch: LabelledBatch) -> Loss:
+        """Loss over voxels, which take the label of their first point, or over points."""
+        scores, labels = self.segmenter(batch.voxels), batch.labels
+        if self.recipe.loss_on == "voxels":
+            labels = labels[batch.voxels.first]
+        else:
+            scores = nn.functional.embedding(batch.voxels.inverse, scores)
+        return segmentation_loss(
+            scores,
+            labels,
+            ce_weight=self.recipe.ce_weight,
+            lovasz_weight=self.recipe.lovasz_weight,
+        )
+
+
+def segmenter_of(trial: Trial, backing: Backing) -> Segmenter:
+    """The trial's backbone under a fresh head.
+
+    Raises:
+        UserError: The checkpoint does not fit, or train and val have other classes.
+    """
+    classes = trial.train.card.class_names
+    if classes != trial.val.card.class_names:
+        raise UserError(
+            f"{trial.train.card.name} and {trial.val.card.name}",
+            "They have other classes, so what is learnt on one cannot be scored on the other.",
+            "Train and validate on the same data set.",
+        )
+    return load_segmenter(
+        trial.checkpoint,
+        trial.student,
+        len(classes),
+        bn_momentum=trial.recipe.bn_momentum,
+        backing=backing,
+        seed=trial.seed,
+    )
+
+
+def train_and_score(
+    trial: Trial, segmenter: Segmenter, groups: Sequence[Group], report: Report
+) -> Scores:
+    """Train `groups` of `segmenter` and score it, on each rank; all return the same.
+
+    Raises:
+        UserError: A frame cannot be learnt from or scored, or the loss is not finite.
+    """
+    recipe = trial.recipe
+    share = Share(recipe.batch_size, ranks.rank(), ranks.world_size())
+    order = Shuffled(len(trial.train.frames), share, derive_seed(trial.seed, "order"))
+    batches = TrainBatches(
+        trial.train,
+        trial.student,
+        recipe.augmentation,
+        order,
+        seed=trial.seed,
+        rank=share.rank,
+    )
+    steps = n_steps(recipe.length, order.steps_per_epoch)
+    evaluations = _Evaluations(trial, segmenter, steps)
+    history = fit(
+        Task(segmenter, recipe),
+        batches,
+        recipe,
+        groups=groups,
+        total_steps=steps,
+        steps_per_epoch=order.steps_per_epoch,
+        folder=trial.folder,
+        seed=trial.seed,
+        report=report,
+        observe=evaluations.observe,
+        device=trial.device,
+        workers=trial.workers,
+    )
+    step, scores = evaluations.reported()
+    details = {
+        **scores.details,
+        "reported_step": step,
+        "steps": steps,
+        "evaluations": {str(at): one.scores["miou"] for at, one in evaluations.done.items()},
+        "final_terms": history.tail(),
+        "train_frames": len(trial.train.frames),
+        "val_frames": len(trial.val.frames),
+        "label_share_digest": digest([frame.id for frame in trial.train.frames]),
+        "checkpoint_digest": read_meta(trial.checkpoint)["digest"],
+        "weights_digest": weights_digest(segmenter.state_dict()),
+    }
+    return Scores(scores.scores, details)
+
+
+class _Evaluations:
+    """Scores at evenly spaced steps, the last included; kept on disk in case the run is cut."""
+
+    def __init__(self, trial: Trial, segmenter: Segmenter, steps: int) -> None:
+        self.trial, self.segmenter, self.steps = trial, segmenter, steps
+        parts = max(trial.recipe.evaluations, 1)
+        self.wanted = sorted({-(-steps * part // parts) for part in range(1, parts + 1)})
+        self.done = {at: s for at in self.wanted if (s := self._read(at)) is not None}
+
+    def observe(self, done: int) -> None:
+        """Score if it is time; a score that is on disk already is not made again."""
+        if done in self.wanted and done not in self.done:
+            scores = evaluate(
+                self.segmenter,
+                self.trial.val,
+                self.trial.student,
+                batch_size=self.trial.recipe.batch_size,
+                workers=self.trial.workers,
+            )
+            self.done[done] = scores
+            if ranks.rank() == 0:
+                write_atomic(self._path(done), canonical_json(dataclasses.asdict(scores)))
+
+    def reported(self) -> tuple[int, Scores]:
+        """The step whose score counts, and the score."""
+        self.observe(self.steps)
+        if self.trial.recipe.report == "last":
+            return self.steps, self.done[self.steps]
+        best = max(sorted(self.done), key=lambda at: self.done[at].scores["miou"])
+        return best, self.done[best]
+
+    def _path(self, at: int) -> Path:
+        return self.trial.folder / f"evaluation.{at}.json"
+
+    def _read(self, at: int) -> Scores | None:
+        if not self._path(at).is_file():
+            return None
+        content: dict[str, Any] = json.loads(self._path(at).read_text())
+        return Scores(**content)

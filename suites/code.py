@@ -1,0 +1,73 @@
+"""Which code made a number: a digest of the sources that a stage depends on.
+
+Offers `CodeKeys`, `read_code` and `lineage`. A record whose code differs from today's is *stale*.
+Only `read_code` touches the disk.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from lima_bench.common.hashing import digest, tree_digest
+from lima_bench.suites.job import DOWNSTREAM, STAGES, Job
+
+_PARTS = ("common", "datasets", "lima", "downstream")
+"""In the order of the arrows: each part may use those before it."""
+
+_GLUE = Path(__file__).with_name("stages.py")
+
+
+@dataclass(frozen=True)
+class CodeKeys:
+    """Today's code.
+
+    Attributes:
+        stages: Stage to the digest of its sources.
+        foreign: ``method NAME`` or ``dataset NAME`` of a plug-in to the digest of its file.
+    """
+
+    stages: Mapping[str, str]
+    foreign: Mapping[str, str] = field(default_factory=dict)
+
+    def own(self, job: Job) -> str:
+        """Digest of the code that does this one job."""
+        names = (
+            f"method {job.config.get('method')}",
+            f"dataset {job.config.get('data', {}).get('dataset')}",
+        )
+        plugged = {name: self.foreign[name] for name in names if name in self.foreign}
+        return digest([self.stages[job.stage], plugged]) if plugged else self.stages[job.stage]
+
+
+def lineage(own: str, inputs: Mapping[str, str]) -> str:
+    """Digest of a job's own code and of that of every job before it.
+
+    Args:
+        own: `CodeKeys.own` of the job.
+        inputs: Role to the lineage of that input.
+    """
+    return digest([own, dict(inputs)])
+
+
+@cache
+def read_code() -> Mapping[str, str]:
+    """Stage to the digest of its sources, as they lie on disk now."""
+    parts = {part: _part_digest(part) for part in _PARTS}
+    glue = tree_digest(_GLUE.parent, [_GLUE])
+    depth = {stage: 4 if stage in DOWNSTREAM else 2 if stage == "world" else 3 for stage in STAGES}
+    return {
+        stage: digest([glue, *(parts[part] for part in _PARTS[:n])]) for stage, n in depth.items()
+    }
+
+
+def _part_digest(part: str) -> str:
+    spec = importlib.util.find_spec(f"lima_bench.{part}")
+    if spec is None or not spec.submodule_search_locations:
+        raise ModuleNotFoundError(f"lima_bench.{part}")
+    root = Path(next(iter(spec.submodule_search_locations)))
+    files = [path for path in root.rglob("*") if path.suffix in (".py", ".yaml")]
+    return tree_digest(root, files)

@@ -1,0 +1,91 @@
+"""What a job will cost, judged by what its like have cost. Pure.
+
+Offers `Estimate`, `Costs` (`Costs.of` one job) and `rough_weight`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from statistics import fmean
+from typing import Any, Literal
+
+from lima_bench.common.hashing import digest
+from lima_bench.results.record import Record
+from lima_bench.suites.job import Job
+
+Basis = Literal["same settings", "same stage", "none"]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What one job is expected to take.
+
+    Attributes:
+        wall_hours: None where nothing is known.
+        peak_memory_gb: Likewise.
+        basis: The records that it was judged by.
+    """
+
+    wall_hours: float | None = None
+    peak_memory_gb: float | None = None
+    basis: Basis = "none"
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Measured records, grouped so that the most similar ones are found first.
+
+    Attributes:
+        alike: Digest of stage and settings (any seed, any input) to its records.
+        stages: Stage to its records.
+    """
+
+    alike: Mapping[str, list[Record]] = field(default_factory=dict)
+    stages: Mapping[str, list[Record]] = field(default_factory=dict)
+
+    @classmethod
+    def learn(cls, records: Iterable[Record]) -> Costs:
+        """Group `records` that hold a measured time."""
+        alike: dict[str, list[Record]] = {}
+        stages: dict[str, list[Record]] = {}
+        for record in records:
+            if "wall_hours" in record.measured:
+                alike.setdefault(_likeness(record.stage, record.config), []).append(record)
+                stages.setdefault(record.stage, []).append(record)
+        return cls(alike, stages)
+
+    def of(self, job: Job) -> Estimate:
+        """The mean of records with the same settings, else of the same stage by its length."""
+        same = self.alike.get(_likeness(job.stage, job.config))
+        if same:
+            hours = fmean(r.measured["wall_hours"] for r in same)
+            return Estimate(hours, _peak(same), "same settings")
+        stage = self.stages.get(job.stage)
+        if not stage:
+            return Estimate()
+        rates = fmean(r.measured["wall_hours"] / rough_weight(r.stage, r.config) for r in stage)
+        return Estimate(rates * rough_weight(job.stage, job.config), _peak(stage), "same stage")
+
+
+def rough_weight(stage: str, config: Mapping[str, Any]) -> float:
+    """How heavy a job is beside others, before anything was measured; orders jobs, no more."""
+    recipe = config.get("recipe")
+    if recipe is None:
+        return {"world": 50.0, "features": 20.0, "superpixels": 10.0}.get(stage, 1.0)
+    length = recipe["length"]
+    share = config.get("labels", {}).get("share", "100%")
+    part = float(share[:-1]) / 100 if share.endswith("%") else 1.0
+    # An epoch of the data sets in use is some thousand steps.
+    steps = length["steps"] or length["epochs"] * max(10.0, 5000.0 * part)
+    unit = {"pretrain": 1.5, "linear_probe": 0.4}.get(stage, 1.0)
+    return float(steps * recipe["batch_size"] * unit)
+
+
+def _likeness(stage: str, config: Mapping[str, Any]) -> str:
+    return digest({"stage": stage, "config": config})
+
+
+def _peak(records: Iterable[Record]) -> float | None:
+    peaks = [r.measured["peak_memory_gb"] for r in records if "peak_memory_gb" in r.measured]
+    return max(peaks, default=None)

@@ -1,0 +1,97 @@
+"""Finds out which data a profile means: the settings of its world, or what lies below a root.
+
+Offers `identify` and `data_root`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from lima_bench.common.errors import UserError
+from lima_bench.datasets.api import DATASETS
+from lima_bench.suites.chain import Identity
+from lima_bench.suites.drafts import merged
+from lima_bench.suites.schema import Data, Profile, Suite
+
+VARIABLE = "LIMA_BENCH_DATA"
+"""The environment variable that names the data root."""
+
+
+def data_root(given: Path | None) -> Path | None:
+    """The folder with one folder per data set: as given, or the environment's."""
+    if given is not None:
+        return given
+    named = os.environ.get(VARIABLE)
+    return Path(named) if named else None
+
+
+def identify(
+    suite: Suite,
+    profile: Profile,
+    root: Path | None,
+    *,
+    needed: bool,
+    remembered: Callable[[], Mapping[str, str]] = dict,
+) -> Identity:
+    """The data of a suite in a profile.
+
+    Args:
+        suite: Names the data sets.
+        profile: Says whether a world is rendered.
+        root: The data root.
+        needed: Whether there must be data, as for a run; a plan or a table can do without.
+        remembered: Data-set id to the manifest that the store's records name, asked for when no
+            root is given: a table can be shown where its data does not lie.
+
+    Raises:
+        UserError: The world's settings are wrong, or needed data is not there.
+    """
+    if profile.data.world is not None:
+        return world_identity(profile.data)
+    if root is None:
+        if not needed:
+            guesses = {name: "unknown" for name in _datasets(suite) if name in DATASETS}
+            return Identity(manifests={**guesses, **remembered()}, provisional=True)
+        what = f"The profile {profile.name} reads real recordings, and no data root is given."
+        how = f"Give --data DIR or set {VARIABLE}: one folder per data set, such as DIR/nuscenes."
+        raise UserError("--data", what, how)
+    if not root.is_dir():
+        how = f"Give --data DIR or set {VARIABLE} to the folder that holds the data sets."
+        raise UserError(root, "There is no such folder.", how)
+    names = [name for name in _datasets(suite) if name in DATASETS]
+    here = [name for name in names if (root / name).is_dir()]
+    if needed and names and not here:
+        wanted = ", ".join(str(root / name) for name in names)
+        raise UserError(root, "No data set of the suite lies here.", f"Expected: {wanted}.")
+    return Identity(manifests={name: DATASETS.get(name)().manifest(root / name) for name in here})
+
+
+def world_identity(data: Data) -> Identity:
+    """The settings of a world, checked.
+
+    Raises:
+        UserError: There is no such world, or a setting is wrong.
+    """
+    from pydantic import ValidationError
+
+    from lima_bench.datasets.world.spec import VERSION, WorldSpec, named_spec
+
+    spec = named_spec(str(data.world))
+    if data.settings:
+        try:
+            changed = merged(spec.model_dump(mode="json"), data.settings)
+            spec = WorldSpec.model_validate(changed)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(step) for step in first["loc"])
+            where = f"profile: data.settings.{place}"
+            raise UserError(where, first["msg"], "Mend this entry.") from error
+    return Identity(world=spec.model_dump(mode="json"), world_version=VERSION)
+
+
+def _datasets(suite: Suite) -> Iterable[str]:
+    names = [row.pretrain_on for row in suite.rows]
+    names += [suite.defaults.pretrain_on, *(column.on for column in suite.columns)]
+    return dict.fromkeys(name for name in names if name)

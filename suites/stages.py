@@ -1,0 +1,198 @@
+"""What each stage does, in terms of the parts' own functions. Everything heavy is imported inside.
+
+Offers `STAGE_FUNCTIONS` (stage to ``"module:function"``), `PRELOAD` (what workers load once), and
+the functions; each takes a `Context` and returns an `Outcome`.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lima_bench.datasets.api import DATASETS
+from lima_bench.datasets.sample import Source
+from lima_bench.suites.work import Context, Outcome
+
+if TYPE_CHECKING:
+    from lima_bench.lima.recipes import StudentSettings
+
+_HERE = "lima_bench.suites.stages"
+STAGE_FUNCTIONS = {
+    "world": f"{_HERE}:render_world",
+    "features": f"{_HERE}:cache_features",
+    "superpixels": f"{_HERE}:cache_superpixels",
+    "pretrain": f"{_HERE}:pretrain",
+    "linear_probe": f"{_HERE}:linear_probe",
+    "finetune": f"{_HERE}:finetune",
+}
+
+PRELOAD = (
+    "torch",
+    "lima_bench.suites.observe",
+    "lima_bench.lima.pretrain",
+    "lima_bench.lima.superpixels",
+    "lima_bench.downstream.linear_probe",
+    "lima_bench.downstream.finetune",
+)
+
+CHECKPOINT = "checkpoint.safetensors"
+
+
+def render_world(context: Context) -> Outcome:
+    """Render the street world in every format that it can be written in."""
+    from lima_bench.datasets.world.build import build_world
+    from lima_bench.datasets.world.spec import WorldSpec
+
+    spec = WorldSpec.model_validate(context.job.config["spec"])
+    # Data sets that were finished before an interruption are kept until the whole world is there.
+    draft = build_world(
+        spec, context.state / "world", processes=context.processes, report=context.report
+    )
+    draft.rename(context.artifact)
+    return Outcome(details={"world": spec.digest})
+
+
+def cache_features(context: Context) -> Outcome:
+    """Run the teacher over every image once."""
+    from lima_bench.lima.features import build_grids
+    from lima_bench.lima.teachers.load import load_teacher
+
+    config = context.job.config
+    grids = build_grids(
+        load_teacher(config["teacher"]["name"]),
+        source_of(context, "pretrain"),
+        tuple(config["image_size"]),
+        config["antialias"],
+        context.artifact,
+        context.report,
+        context.device,
+    )
+    return Outcome({"images": float(len(grids.store.array)), "width": float(grids.width)})
+
+
+def cache_superpixels(context: Context) -> Outcome:
+    """Cut every image into superpixels once."""
+    from lima_bench.lima.superpixels import build_superpixels
+
+    config = context.job.config
+    found = build_superpixels(
+        source_of(context, "pretrain"),
+        tuple(config["image_size"]),
+        config["n_segments"],
+        context.artifact,
+        context.report,
+        processes=context.processes,
+    )
+    return Outcome({"images": float(len(found.store.array))})
+
+
+def pretrain(context: Context) -> Outcome:
+    """Teach a student; for a method that does not learn, write its first weights."""
+    from lima_bench.lima.checkpoint import read_meta, save_student
+    from lima_bench.lima.methods.catalogue import METHODS
+    from lima_bench.lima.pretrain import Lesson, new_student
+    from lima_bench.lima.pretrain import pretrain as teach
+    from lima_bench.lima.recipes import PretrainRecipe
+
+    config, seed = context.job.config, context.job.seed or 0
+    card, student = METHODS.get(config["method"]), _student(config)
+    checkpoint = context.artifact / CHECKPOINT
+    context.artifact.mkdir(parents=True)
+    if not card.learns:
+        meta = {"backbone": student.backbone, "student": config["student"], "seed": seed}
+        learner = new_student(student, bn_momentum=0.1, seed=seed)
+        save_student(checkpoint, learner, {**meta, "method": card.name, "steps": 0})
+        n_parameters = float(sum(p.numel() for p in learner.parameters()))
+        scores = {"parameters": n_parameters, "steps": 0.0}
+    else:
+        recipe = {"superpixels": 1, **config["recipe"], **context.job.runtime}
+        lesson = Lesson(
+            method_card=card,
+            method_settings=card.settings.model_validate(config["settings"]),
+            student=student,
+            recipe=PretrainRecipe.model_validate(recipe),
+            source=source_of(context, "pretrain"),
+            grids=context.artifacts.get("features"),
+            superpixels=context.artifacts.get("superpixels"),
+        )
+        scores = teach(
+            lesson,
+            seed=seed,
+            folder=context.state,
+            checkpoint=checkpoint,
+            report=context.report,
+            device=context.device,
+        )
+    return Outcome(scores, {"checkpoint_digest": read_meta(checkpoint)["digest"]}, _engine())
+
+
+def linear_probe(context: Context) -> Outcome:
+    """Train a linear head on the frozen backbone and score it."""
+    from lima_bench.downstream import linear_probe as task
+
+    return _ask(context, task.run)
+
+
+def finetune(context: Context) -> Outcome:
+    """Train backbone and head on a label share and score them."""
+    from lima_bench.downstream import finetune as task
+
+    return _ask(context, task.run)
+
+
+def source_of(context: Context, role: str) -> Source:
+    """Frames of the split that serves `role` (``pretrain``, ``train``, ``val``), and their loader.
+
+    Raises:
+        UserError: The data is not there or broken.
+    """
+    data = context.job.config["data"]
+    dataset = DATASETS.get(data["dataset"])()
+    root = _data_root(context) / data["dataset"]
+    frames = dataset.frames(root, data["splits"][role])
+    return Source(dataset.card, frames, dataset.load)
+
+
+def _data_root(context: Context) -> Path:
+    if "world" in context.artifacts:
+        return context.artifacts["world"]
+    assert context.data is not None  # a job over files is only made where there is a data root
+    return context.data
+
+
+def _ask(context: Context, run: Any) -> Outcome:
+    from lima_bench.datasets.label_shares import resolve
+    from lima_bench.downstream.recipes import DownstreamRecipe
+
+    config = context.job.config
+    labels = config["labels"]
+    everything = source_of(context, "train")
+    name = "@".join(part for part in (labels["share"], labels["convention"]) if part)
+    share = resolve(everything.card, everything.frames, name)
+    result = run(
+        context.artifacts["checkpoint"] / CHECKPOINT,
+        _student(config),
+        DownstreamRecipe.model_validate({**config["recipe"], **context.job.runtime}),
+        Source(everything.card, share.frames, everything.load),
+        source_of(context, "val"),
+        seed=context.job.seed or 0,
+        folder=context.state,
+        report=context.report,
+        device=context.device,
+    )
+    details = {**result.details, "label_share": share.digest}
+    return Outcome(result.scores, details, _engine())
+
+
+def _student(config: Any) -> StudentSettings:
+    from lima_bench.lima.recipes import StudentSettings
+
+    return StudentSettings.model_validate(config["student"])
+
+
+def _engine() -> dict[str, str]:
+    """Which sparse engine computed: recorded, because engines may differ in the last bits."""
+    from lima_bench.lima.backbones.sparse.engine import DEFAULT_ENGINE, VARIABLE
+
+    return {"engine": os.environ.get(VARIABLE, DEFAULT_ENGINE)}

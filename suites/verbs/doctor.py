@@ -1,0 +1,128 @@
+"""``lima-bench doctor``: what is here, what is missing, and what to do about it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+
+import typer
+
+from lima_bench.common.errors import UserError, unknown_name
+from lima_bench.suites.identity import VARIABLE as DATA_VARIABLE
+from lima_bench.suites.identity import data_root
+from lima_bench.suites.machine import core_count, gpu_count
+from lima_bench.suites.session import load_plugs, store_folder
+
+_PACKAGES = ("torch", "numpy", "numba", "lightning-fabric", "sacred", "setuptools", "pyarrow")
+
+
+def doctor(
+    subject: str | None, name: str | None, *, data: Path | None, plugs: Collection[Path]
+) -> int:
+    """Look at the machine, or at one subject; returns 0, or 2 if something needs the user."""
+    if subject is None:
+        return _machine(data)
+    subjects: Mapping[str, Callable[[], int]] = {
+        "data": lambda: _data(name, data, plugs),
+        "gpu": _gpu,
+        "weights": _weights,
+        "plugin": lambda: _plugin(name, plugs),
+    }
+    if subject not in subjects:
+        raise unknown_name(f"lima-bench doctor {subject}", "subject", subject, subjects)
+    return subjects[subject]()
+
+
+def _machine(data: Path | None) -> int:
+    _say("python", platform.python_version())
+    _say("cores", str(core_count()))
+    _say("gpus", str(gpu_count()))
+    for package in _PACKAGES:
+        try:
+            _say(package, importlib.metadata.version(package))
+        except importlib.metadata.PackageNotFoundError:
+            _say(package, "missing: pip install lima-bench")
+    _say("store", str(store_folder(None)))
+    root = data_root(data)
+    _say("data", str(root) if root else f"none ({DATA_VARIABLE}); the built-in world needs none")
+    _say("weights", os.environ.get("LIMA_BENCH_WEIGHTS") or "none (LIMA_BENCH_WEIGHTS)")
+    return 0
+
+
+def _data(name: str | None, data: Path | None, plugs: Collection[Path]) -> int:
+    """Read the first frame of every split of a data set."""
+    from lima_bench.datasets.api import DATASETS
+
+    load_plugs(plugs)
+    if name is None:
+        raise UserError("lima-bench doctor data", "Which data set?", "doctor data nuscenes")
+    reader = DATASETS.get(name, f"lima-bench doctor data {name}")()
+    root = data_root(data)
+    if root is None:
+        raise UserError("--data", "No data root is given.", f"Give --data DIR or {DATA_VARIABLE}.")
+    _say("manifest", reader.manifest(root / name)[:16])
+    trouble = 0
+    for split in ("pretrain", "train", "val"):
+        try:
+            frames = reader.frames(root / name, split)
+            sample = reader.load(frames[0])
+        except UserError as error:
+            _say(split, str(error))
+            trouble = 2
+            continue
+        labelled = "labelled" if sample.labels is not None else "without labels"
+        text = f"{len(frames)} frames; the first has {len(sample.points)} points"
+        _say(split, f"{text}, {len(sample.cameras)} images, {labelled}")
+    return trouble
+
+
+def _gpu() -> int:
+    import torch
+
+    if not torch.cuda.is_available():
+        raise UserError("gpu", "torch sees no CUDA device.", "Use --device cpu.")
+    for number in range(torch.cuda.device_count()):
+        facts = torch.cuda.get_device_properties(number)
+        _say(f"cuda:{number}", f"{facts.name}, {facts.total_memory / 1e9:.0f} GB")
+    return 0
+
+
+def _weights() -> int:
+    """Which teachers could run here; hashes every file that is there."""
+    from lima_bench.lima.teachers.catalogue import TEACHERS
+    from lima_bench.lima.teachers.files import weights_digest
+
+    trouble = 0
+    for name in TEACHERS.names():
+        card = TEACHERS.get(name)
+        if not card.implementation:
+            _say(name, "not built yet")
+            continue
+        try:
+            _say(name, f"here, SHA-256 {weights_digest(card)[:16]}…")
+        except UserError as error:
+            _say(name, str(error))
+            trouble = 2
+    return trouble
+
+
+def _plugin(name: str | None, plugs: Collection[Path]) -> int:
+    """Run the conformance kit on a method."""
+    from lima_bench.lima.methods.catalogue import METHODS
+    from lima_bench.lima.testing import conformance
+
+    load_plugs(plugs)
+    if name is None:
+        raise UserError("lima-bench doctor plugin", "Which method?", "doctor plugin NAME --plug F")
+    findings = conformance(METHODS.get(name, f"lima-bench doctor plugin {name}"))
+    for finding in findings:
+        detail = f": {finding.detail}" if finding.detail else ""
+        typer.echo(f"{'ok' if finding.passed else 'FAILED':8}{finding.check}{detail}")
+    return 0 if all(finding.passed for finding in findings) else 2
+
+
+def _say(name: str, text: str) -> None:
+    typer.echo(f"{name:18}{text}")

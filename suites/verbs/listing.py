@@ -1,0 +1,95 @@
+"""``lima-bench list``: what there is, and what of it is built. Loads nothing heavy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+
+import typer
+
+from lima_bench.common.errors import unknown_name
+from lima_bench.suites.known import gather
+from lima_bench.suites.load import builtin
+from lima_bench.suites.session import load_plugs
+from lima_bench.suites.yaml_lines import read_document
+
+Lines = list[tuple[str, str, str]]
+"""Name, state (empty: built), title."""
+
+_PLANNED = "not built yet"
+
+
+def list_things(kind: str | None, plugs: Collection[Path], *, as_json: bool) -> int:
+    """Print one kind, or every kind; returns the exit code."""
+    if kind is not None and kind not in KINDS:
+        raise unknown_name(f"lima-bench list {kind}", "list", kind, KINDS)
+    load_plugs(plugs)
+    found = {name: make() for name, make in KINDS.items() if kind in (None, name)}
+    if as_json:
+        typer.echo(json.dumps({name: _objects(lines) for name, lines in found.items()}))
+        return 0
+    for name, lines in found.items():
+        if kind is None:
+            typer.echo(name)
+        width = max((len(line[0]) for line in lines), default=0) + 2
+        for entry, state, title in lines:
+            indent = "  " if kind is None else ""
+            note = f"   ({state})" if state else ""
+            typer.echo(f"{indent}{entry:{width}}{title}{note}")
+    return 0
+
+
+def _objects(lines: Lines) -> list[dict[str, str]]:
+    return [{"name": name, "state": state, "title": title} for name, state, title in lines]
+
+
+def _files(kind: str) -> Callable[[], Lines]:
+    def make() -> Lines:
+        titles = {n: read_document(path).lookup(("title",)) for n, path in builtin(kind).items()}
+        return [(name, "", str(title)) for name, title in titles.items()]
+
+    return make
+
+
+def _methods() -> Lines:
+    cards = gather().methods
+    return [
+        (name, "" if card.is_built else _PLANNED, f"{card.title}, {card.venue}".rstrip(", "))
+        for name, card in sorted(cards.items())
+    ]
+
+
+def _teachers() -> Lines:
+    cards = gather().teachers
+    return [
+        (name, "" if card.implementation else _PLANNED, card.title)
+        for name, card in sorted(cards.items())
+    ]
+
+
+def _datasets() -> Lines:
+    facts = gather().datasets
+    return [(n, "" if fact.built else _PLANNED, fact.title) for n, fact in sorted(facts.items())]
+
+
+def _backbones() -> Lines:
+    built = gather().backbones
+    return [(name, "" if there else _PLANNED, "") for name, there in sorted(built.items())]
+
+
+def _tasks() -> Lines:
+    tasks = gather().tasks
+    return [(n, "" if task.version else _PLANNED, task.title) for n, task in sorted(tasks.items())]
+
+
+KINDS: Mapping[str, Callable[[], Lines]] = {
+    "suites": _files("suite"),
+    "profiles": _files("profile"),
+    "recipes": _files("recipe"),
+    "methods": _methods,
+    "teachers": _teachers,
+    "datasets": _datasets,
+    "backbones": _backbones,
+    "tasks": _tasks,
+}

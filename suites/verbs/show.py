@@ -1,0 +1,120 @@
+"""``lima-bench show``, ``export`` and ``check``: the table as it stands; nothing runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from lima_bench.common.errors import UserError
+from lima_bench.common.files import write_atomic
+from lima_bench.results.export import write_view
+from lima_bench.results.golden_files import write_golden
+from lima_bench.results.junit import to_junit
+from lima_bench.results.table import Table
+from lima_bench.results.verdict import exit_code
+from lima_bench.suites.session import Request, open_session
+from lima_bench.suites.tables import Against, table_of
+
+
+def show(request: Request, *, against: str | None, as_json: bool) -> int:
+    """Print the table, holes included; returns the exit code."""
+    table = current_table(request, against)
+    if as_json:
+        typer.echo(json.dumps(table_json(table)))
+    else:
+        print_table(table)
+    return 0
+
+
+def export(request: Request, files: Mapping[str, Path], *, against: str | None) -> int:
+    """Write the table to `files` (ending to path); returns the exit code.
+
+    Raises:
+        UserError: No file is named.
+    """
+    if not files:
+        what = "Nothing says where to write."
+        how = "Add --csv F, --latex F, --markdown F or --html F."
+        raise UserError("lima-bench export", what, how)
+    table = current_table(request, against)
+    for ending, path in files.items():
+        typer.echo(f"Written: {write_view(table, path, ending)}")
+    return 0
+
+
+def check(request: Request, *, against: str | None, junit: Path | None, update: bool) -> int:
+    """A verdict for every cell; returns 0 all fine, 1 one differs or failed, 4 some are open.
+
+    Args:
+        request: What is checked.
+        against: ``paper``, ``golden``, or what the profile says.
+        junit: Where to write the verdicts for continuous integration.
+        update: Keep today's numbers as the golden ones instead.
+    """
+    table = current_table(request, against)
+    if update:
+        typer.echo(f"Written: {write_golden(table, tolerance=0.5)}")
+        return 0
+    if junit is not None:
+        write_atomic(junit, to_junit(table))
+    for row, column, cell in table:
+        numbers = "" if cell.mean is None else f"{cell.mean:8.2f}"
+        theirs = "" if cell.reference is None else f" against {cell.reference:.2f}"
+        note = f"  ({cell.reason})" if cell.reason else ""
+        typer.echo(f"{cell.verdict:13}{row.id:24}{column.id:12}{numbers}{theirs}{note}")
+    return exit_code(table.judged())
+
+
+def current_table(request: Request, against: str | None = None) -> Table:
+    """The table from the records of the store.
+
+    Raises:
+        UserError: What is asked for does not exist or is damaged.
+    """
+    session = open_session(request, write=False)
+    return table_of(session, session.plan(accept_stale=True), _against(against))
+
+
+def _against(name: str | None) -> Against | None:
+    if name is None:
+        return None
+    if name == "paper" or name == "golden":
+        return name  # type: ignore[return-value]
+    what = "There is nothing of that name to compare with."
+    raise UserError(f"--against {name}", what, "--against paper or --against golden")
+
+
+def print_table(table: Table) -> None:
+    """The table on standard output, as wide as the terminal."""
+    from rich.console import Console
+
+    from lima_bench.results.render.terminal import to_terminal
+
+    Console().print(to_terminal(table))
+
+
+def table_json(table: Table) -> dict[str, Any]:
+    """The table for programs."""
+    return {
+        "suite": table.suite,
+        "profile": table.profile,
+        "seeds": list(table.footer.seeds),
+        "cells": [
+            {
+                "row": row.id,
+                "column": column.id,
+                "value": cell.mean,
+                "std": cell.std,
+                "values": {str(seed): value for seed, value in cell.values.items()},
+                "reference": cell.reference,
+                "verdict": str(cell.verdict),
+                "state": str(cell.state),
+                "reason": cell.reason,
+            }
+            for row, column, cell in table
+        ],
+    }

@@ -1,0 +1,265 @@
+"""Does one job, wherever it runs: lock, stage function inside sacred, record.
+
+Offers `perform`, and for stage functions `Context` and `Outcome`. A stage function is
+``function(context) -> Outcome``; it writes below ``context.artifact`` and nothing else.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import os
+import platform
+import resource
+import shutil
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from lima_bench.common.errors import UserError
+from lima_bench.common.files import write_atomic
+from lima_bench.common.progress import Report
+from lima_bench.results.record import Record
+from lima_bench.results.store import Store
+from lima_bench.suites.code import lineage
+from lima_bench.suites.job import Job
+from lima_bench.suites.order import Event, Order
+
+Send = Callable[[Event], None]
+
+_PACKAGES = ("torch", "numpy", "numba", "scipy", "scikit-image", "lightning-fabric", "lima-bench")
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a stage function is given.
+
+    Attributes:
+        job: What to do.
+        artifact: Folder for what the job leaves; absent until the function makes it.
+        state: Folder for the state of an unfinished run; what lies there is of the same code.
+        inputs: Role to the job that was read.
+        artifacts: Role to the folder of its artifact.
+        report: Hears of progress and of scalars.
+        data: The data root, where recordings are not rendered.
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+        processes: How many processes the job may use.
+    """
+
+    job: Job
+    artifact: Path
+    state: Path
+    inputs: Mapping[str, Job]
+    artifacts: Mapping[str, Path]
+    report: Report
+    data: Path | None
+    device: str
+    processes: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a stage function returns.
+
+    Attributes:
+        scores: Flat numbers.
+        details: Per-class scores, splits, counts, digests: JSON values that the seed fixes.
+        provenance: What describes the place and changes no number on purpose: precision, engine.
+    """
+
+    scores: Mapping[str, float] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+
+def perform(order: Order, send: Send) -> None:
+    """Do the job of `order` unless a good record exists or someone else is at it; tell by `send`.
+
+    Never raises for a fault of the job: that is an event too.
+    """
+    key = order.job.key
+    try:
+        store = Store.open(order.store)
+        with store.lock(key) as mine:
+            if not mine:
+                send(Event(key, "busy"))
+            elif found(store, order):
+                send(Event(key, "done", facts={"found": True}))
+            else:
+                record = _do(store, order, send)
+                send(Event(key, "done", facts={"hours": record.measured["wall_hours"]}))
+    except UserError as error:
+        _note(order, error.what, str(error))
+        send(Event(key, "mendable", message=str(error)))
+    except Exception as error:
+        text = traceback.format_exc()
+        _note(order, f"{type(error).__name__}: {error}", text)
+        send(Event(key, "failed", message=text))
+
+
+def found(store: Store, order: Order) -> bool:
+    """Whether the store holds what the order asks for: a good record, and its artifact."""
+    record = store.get(order.job.stage, order.job.key)
+    if record is None or order.wanted_code not in (None, record.provenance.get("code")):
+        return False
+    return not record.details.get("artifact") or store.artifact(order.job.key).is_dir()
+
+
+def _do(store: Store, order: Order, send: Send) -> Record:
+    """Run the stage function and keep its record."""
+    from lima_bench.suites import observe
+
+    _load_plugs(order)
+    job, codes = order.job, _input_codes(store, order)
+    code = lineage(order.own_code, codes)
+    state = _fresh_state(store, job.key, code)
+    shutil.rmtree(store.artifact(job.key), ignore_errors=True)
+    module, name = order.stages[job.stage].split(":")
+    function: Callable[[Context], Outcome] = getattr(importlib.import_module(module), name)
+    started, clock, before = datetime.now(UTC), time.perf_counter(), _cpu_seconds()
+
+    def run(report: Report) -> Outcome:
+        return function(_context(store, order, state, report))
+
+    outcome = observe.observed(order, store, run, _throttled(job.key, send))
+    measured = {
+        "wall_hours": (time.perf_counter() - clock) / 3600,
+        "cpu_hours": (_cpu_seconds() - before) / 3600,
+        "peak_memory_gb": _peak_memory_gb(),
+        "started": started.isoformat(timespec="seconds"),
+    }
+    details = {**outcome.details, "artifact": store.artifact(job.key).is_dir()}
+    record = Record(
+        key=job.key,
+        stage=job.stage,
+        version=job.version,
+        config=job.config,
+        seed=job.seed,
+        inputs=job.inputs,
+        scores=outcome.scores,
+        details=details,
+        provenance={**_provenance(order, code), **outcome.provenance},
+        measured=measured,
+    )
+    store.put(record)
+    store.clear_partial(job.key)
+    return record
+
+
+def _context(store: Store, order: Order, state: Path, report: Report) -> Context:
+    store.artifact(order.job.key).parent.mkdir(parents=True, exist_ok=True)
+    return Context(
+        job=order.job,
+        artifact=store.artifact(order.job.key),
+        state=state,
+        inputs=order.inputs,
+        artifacts={role: store.artifact(key) for role, key in order.job.inputs.items()},
+        report=report,
+        data=order.data,
+        device=order.device,
+        processes=order.processes,
+    )
+
+
+def _load_plugs(order: Order) -> None:
+    if order.plugs:
+        from lima_bench.lima.api import load_plugin
+
+        for path in order.plugs:
+            load_plugin(path)
+
+
+def _input_codes(store: Store, order: Order) -> dict[str, str]:
+    """The lineage of each input as it lies there, which may be older than today's code."""
+    codes = {}
+    for role, job in order.inputs.items():
+        record = store.get(job.stage, job.key)
+        if record is None:
+            raise UserError(
+                f"input {role} of {order.job.title}",
+                "Its record has vanished from the store.",
+                "Run the same command again; do not delete from a store that is in use.",
+            )
+        codes[role] = str(record.provenance.get("code", ""))
+    return codes
+
+
+def _fresh_state(store: Store, key: str, code: str) -> Path:
+    """The folder of the unfinished run, emptied if other code left it."""
+    folder = store.partial(key)
+    marker = folder / "code"
+    if not marker.is_file() or marker.read_text() != code:
+        store.clear_partial(key)
+        write_atomic(marker, code)
+    return folder
+
+
+def _note(order: Order, reason: str, text: str) -> None:
+    """Keep why a job failed; a store that takes no notes hides no error."""
+    try:
+        store = Store.open(order.store)
+        write_atomic(store.partial(order.job.key) / "error.txt", text)
+        store.note_failure(order.job.key, " ".join(reason.split()))
+    except (UserError, OSError):
+        return
+
+
+def _throttled(key: str, send: Send) -> Report:
+    """Progress, five times a second at most and always at the end."""
+    last = 0.0
+
+    def report(done: int, total: int, metrics: Mapping[str, float] | None = None) -> None:
+        nonlocal last
+        del metrics
+        now = time.monotonic()
+        if now - last > 0.2 or done == total:
+            last = now
+            send(Event(key, "progress", done=done, total=total))
+
+    return report
+
+
+def _cpu_seconds() -> float:
+    return sum(
+        usage.ru_utime + usage.ru_stime
+        for usage in (
+            resource.getrusage(resource.RUSAGE_SELF),
+            resource.getrusage(resource.RUSAGE_CHILDREN),
+        )
+    )
+
+
+def _peak_memory_gb() -> float:
+    """Of this process or of its largest child, whichever is more."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return max(resource.getrusage(one).ru_maxrss for one in who) * unit / 1e9
+
+
+def _provenance(order: Order, code: str) -> dict[str, Any]:
+    return {
+        "code": code,
+        "commit": order.commit,
+        "dirty": order.dirty,
+        "device": order.device.split(":")[0],
+        "machine": platform.machine(),
+        "world_size": int(os.environ.get("WORLD_SIZE", "1")),
+        "python": platform.python_version(),
+        "packages": _versions(),
+        **{name: value for name, value in order.job.runtime.items() if name == "precision"},
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

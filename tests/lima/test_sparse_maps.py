@@ -1,0 +1,149 @@
+"""Levels and kernel maps against dictionaries of cells."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from lima_bench.lima.backbones.sparse import kernel_map as kernel_map_module
+from lima_bench.lima.backbones.sparse.maps import Level
+
+CUBE = [(k % 3 - 1, k // 3 % 3 - 1, k // 9 - 1) for k in range(27)]
+CORNERS = [(k % 2, k // 2 % 2, k // 4) for k in range(8)]
+
+
+def random_coords(seed=0, n_voxels=120, n_clouds=3, extent=(6, 9, 4)):
+    rng = np.random.default_rng(seed)
+    cells = np.column_stack([rng.integers(0, top, n_voxels) for top in (n_clouds, *extent)])
+    return torch.from_numpy(np.unique(cells, axis=0))
+
+
+def rows_of(level):
+    return {tuple(cell): row for row, cell in enumerate(level.coords.tolist())}
+
+
+def test_a_level_gives_back_its_coordinates():
+    coords = random_coords()
+    assert torch.equal(Level.of(coords).coords, coords)
+
+
+@pytest.mark.parametrize("rows", [[[0, 1, 0, 0], [0, 0, 0, 0]], [[0, 1, 2, 3], [0, 1, 2, 3]]])
+def test_unsorted_or_repeated_rows_are_refused(rows):
+    with pytest.raises(ValueError, match="sorted and unique"):
+        Level.of(torch.tensor(rows))
+
+
+@pytest.mark.parametrize("row", [[0, -1, 0, 0], [1, 1 << 30, 1 << 30, 1 << 30]])
+def test_cells_that_do_not_fit_a_key_are_refused(row):
+    with pytest.raises(ValueError, match="cell indices"):
+        Level.of(torch.tensor([row]))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_neighbour_table_is_the_definition(seed):
+    level = Level.of(random_coords(seed))
+    rows = rows_of(level)
+    expected = [[rows.get((b, x + i, y + j, z + k), -1) for i, j, k in CUBE] for b, x, y, z in rows]
+    assert level.neighbours.table.tolist() == expected
+    assert level.neighbours.table.dtype == torch.int32
+
+
+def test_a_full_box_has_every_neighbour_and_clouds_stay_apart():
+    cells = list(itertools.product(range(2), range(4), range(4), range(4)))
+    level = Level.of(torch.tensor(cells))
+    table = level.neighbours.table
+    inside = [all(0 < index < 3 for index in cell[1:]) for cell in cells]
+    assert ((table >= 0).all(dim=1) == torch.tensor(inside)).all()
+    clouds = level.coords[:, 0]
+    assert (clouds[table.clamp(min=0).long()] == clouds[:, None])[table >= 0].all()
+
+
+@pytest.mark.parametrize("top", [1, 2, 3, 4, 7, 8])
+def test_opposite_corners_of_successive_clouds_are_no_neighbours(top):
+    level = Level.of(torch.tensor([[0, top, top, top], [1, 0, 0, 0], [1, top, 0, 0]]))
+    while level.stride < 16:
+        neighbours = level.neighbours.table.clone()
+        neighbours[:, 13] = -1
+        near = level.coords[:, None, 1:] - level.coords[None, :, 1:]
+        same = level.coords[:, None, 0] == level.coords[None, :, 0]
+        pairs = (near.abs().amax(dim=2) <= 1) & same & ~torch.eye(level.n_voxels, dtype=torch.bool)
+        assert (neighbours >= 0).sum() == pairs.sum()
+        level = level.coarser
+
+
+def test_coarser_cells_are_halved_rounded_down_and_keep_their_cloud():
+    level = Level.of(random_coords(n_clouds=5))
+    halved = level.coords.clone()
+    halved[:, 1:] //= 2
+    assert torch.equal(level.coarser.coords, halved.unique(dim=0))
+    assert torch.equal(level.coarser.coords[level.parent], halved)
+    assert level.coarser.coarser.stride == 4
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_down_table_is_the_definition(seed):
+    level = Level.of(random_coords(seed))
+    rows = rows_of(level)
+    expected = [
+        [rows.get((b, 2 * x + i, 2 * y + j, 2 * z + k), -1) for i, j, k in CORNERS]
+        for b, x, y, z in level.coarser.coords.tolist()
+    ]
+    assert level.down.table.tolist() == expected
+
+
+def test_up_is_the_transpose_of_down():
+    level = Level.of(random_coords())
+    up, down = level.up, level.down
+    assert (
+        (up.n_in, up.n_out) == (down.n_out, down.n_in) == (level.coarser.n_voxels, level.n_voxels)
+    )
+    assert ((up.table >= 0).sum(dim=1) == 1).all()
+    for row, corner in (down.table >= 0).nonzero().tolist():
+        assert up.table[down.table[row, corner], corner] == row
+
+
+def test_transposed_neighbours_are_the_neighbours_under_reversed_weights():
+    neighbours = Level.of(random_coords()).neighbours
+    assert neighbours.symmetric
+    assert torch.equal(neighbours.transposed.table, neighbours.table.flip(1))
+
+
+def test_maps_are_built_once():
+    level = Level.of(random_coords())
+    assert level.neighbours is level.neighbours
+    assert level.coarser is level.coarser
+    assert level.down is level.up.transposed
+    assert level.neighbours.blocks is level.neighbours.blocks
+
+
+@pytest.mark.parametrize("block_rows", [7, 64, 8192])
+@pytest.mark.parametrize("kind", ["neighbours", "down", "up"])
+def test_blocks_list_every_pair_once_in_order(monkeypatch, block_rows, kind):
+    monkeypatch.setattr(kernel_map_module, "BLOCK_ROWS", block_rows)
+    kernel_map = getattr(Level.of(random_coords()), kind)
+    seen = []
+    for block in kernel_map.blocks:
+        weights = np.repeat(np.arange(len(block.counts)), block.counts)
+        listed = list(zip(weights, block.rows_out.tolist(), block.rows_in.tolist(), strict=True))
+        assert listed == sorted(listed)
+        assert all(block.start <= row < block.stop for _, row, _ in listed)
+        by_row = block.rows_out[block.by_output.long()] - block.start
+        same_row = by_row[1:] == by_row[:-1]
+        assert (block.by_output.diff()[same_row] > 0).all()
+        lengths = block.output_starts.diff()
+        assert torch.equal(
+            by_row, torch.arange(block.stop - block.start).repeat_interleave(lengths)
+        )
+        seen += listed
+    rows, weights = (kernel_map.table >= 0).nonzero(as_tuple=True)
+    inputs = kernel_map.table[rows, weights]
+    expected = zip(weights.tolist(), rows.tolist(), inputs.tolist(), strict=True)
+    assert sorted(seen) == sorted(expected)
+
+
+def test_no_cells_at_all():
+    level = Level.of(torch.zeros(0, 4, dtype=torch.int64))
+    assert level.n_voxels == level.coarser.coarser.n_voxels == 0
+    assert level.neighbours.table.shape == (0, 27)
+    assert level.neighbours.blocks == level.down.blocks == level.up.blocks == ()
