@@ -118,8 +118,8 @@ def _develop(image: Float32, seed: int, *, night: bool) -> UInt8:
     # The camera meters its own picture, as cars' cameras do, between limits that keep night dark.
     metered = _MIDDLE_GREY / max(float(image.mean()), 1e-3)
     limits = (0.8, 1.9) if night else (0.7, 1.7)
-    gain = min(max(metered, limits[0]), limits[1]) * rng.uniform(0.9, 1.12)
-    gain = gain * rng.uniform(0.97, 1.03, 3)
+    exposure = min(max(metered, limits[0]), limits[1]) * rng.uniform(0.9, 1.12)
+    gain: Float64 = exposure * rng.uniform(0.97, 1.03, 3)
     sigma = float(rng.uniform(0.008, 0.022) * (1.8 if night else 1.0))
     pixels: UInt8 = develop(image, gain, sigma, int(rng.integers(1 << 31)))
     return pixels

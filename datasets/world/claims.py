@@ -21,7 +21,8 @@ def _separated(a: Float64, b: Float64) -> bool:
     turn_cos, turn_sin = abs(math.cos(b[2] - a[2])), abs(math.sin(b[2] - a[2]))
     if abs(cos * dx + sin * dy) > a[3] + b[3] * turn_cos + b[4] * turn_sin:
         return True
-    return abs(cos * dy - sin * dx) > a[4] + b[3] * turn_sin + b[4] * turn_cos
+    apart: bool = abs(cos * dy - sin * dx) > a[4] + b[3] * turn_sin + b[4] * turn_cos
+    return apart
 
 
 @compiled

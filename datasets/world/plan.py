@@ -11,7 +11,7 @@ import numpy as np
 
 from lima_bench.datasets.sample import Float64
 from lima_bench.datasets.world.claims import Claims
-from lima_bench.datasets.world.ground import clearance, from_crossing, from_junction
+from lima_bench.datasets.world.kerbs import clearance, from_crossing, from_junction
 from lima_bench.datasets.world.labels import Label
 from lima_bench.datasets.world.street import Street
 from lima_bench.datasets.world.things import AlongRoad, Model, Still, Thing, Track

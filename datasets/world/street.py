@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from lima_bench.datasets.sample import Float64
-from lima_bench.datasets.world.ground import STEP_M, Ground, tops
+from lima_bench.datasets.world.ground import STEP_M, Ground
 from lima_bench.datasets.world.lanes import lane_pose, lane_poses
+from lima_bench.datasets.world.surface import tops
 
 _BEYOND_M = 260.0
 _STRIP_M = 2.3

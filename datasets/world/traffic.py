@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from lima_bench.datasets.sample import Float64
 from lima_bench.datasets.world import cycles, furniture, people, vehicles
 from lima_bench.datasets.world.palette import pick
 from lima_bench.datasets.world.plan import Plan
@@ -106,7 +107,7 @@ def fill_branches(plan: Plan) -> None:
             _branch(plan, branch, way)
 
 
-def _branch(plan: Plan, branch: np.ndarray, way: int) -> None:
+def _branch(plan: Plan, branch: Float64, way: int) -> None:
     rng = plan.rng
     cos, sin, half = way * branch[2], way * branch[3], float(branch[4])
     yaw = math.atan2(sin, cos)
