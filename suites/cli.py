@@ -5,6 +5,7 @@ Offers `main`. A `UserError` is printed without traceback and gives exit code 2.
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -176,9 +177,13 @@ def _export(  # noqa: PLR0913 - one argument an option
     latex: Annotated[Path | None, typer.Option(metavar="F")] = None,
     markdown: Annotated[Path | None, typer.Option(metavar="F")] = None,
     html: Annotated[Path | None, typer.Option(metavar="F")] = None,
+    figures: Annotated[Path | None, typer.Option(metavar="DIR", help="Not built yet.")] = None,
 ) -> None:
     """Write the table to files."""
     from lima_bench.suites.verbs import show
+
+    if figures is not None:
+        raise _not_built("lima-bench export --figures")
 
     request = _request(suite, profile, only, columns, seeds, store, data, sets, plugs)
     named = {"csv": csv, "tex": latex, "md": markdown, "html": html}
@@ -272,23 +277,34 @@ def _new(kind: Annotated[str, typer.Argument(metavar="method|dataset")], name: s
     raise _not_built(f"lima-bench new {kind} {name}")
 
 
+class Interrupted(BaseException):
+    """This process is asked to end; not a KeyboardInterrupt, for typer would eat that."""
+
+
 def main() -> None:
     """Run the command line and leave with its exit code."""
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, _interrupt) for number in signals]
     try:
         app(prog_name="lima-bench")
     except UserError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(2)
-    except KeyboardInterrupt:
+    except Interrupted:
         sys.stderr.write("\nInterrupted. What was finished is kept; the same command goes on.\n")
         sys.exit(130)
-    except BrokenPipeError:  # the reader of our output has seen enough
-        sys.stderr.close()
-        sys.exit(0)
+    finally:
+        for number, handler in zip(signals, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    del number, frame
+    raise Interrupted
 
 
 def _not_built(where: str) -> UserError:
-    return UserError(where, "This verb is not built yet.", "CONTRIBUTING.md shows how by hand.")
+    return UserError(where, "This is not built yet.", "See lima-bench --help.")
 
 
 def _request(

@@ -102,8 +102,7 @@ def execute(plan: Plan, setup: Setup, executor: Executor, listener: Listener) ->
 
     A job that fails takes those that read it along; all others go on.
 
-    Raises:
-        KeyboardInterrupt: The user stopped the run; workers are stopped, finished work is kept.
+    Whatever ends it early (Ctrl-C), workers are stopped and finished work is kept.
     """
     run = _Run(plan, setup, executor, listener)
     listener.begin(expected_hours(plan))

@@ -74,13 +74,14 @@ def done(call: Call) -> Call:
         (("show", "table1", "--against", "gold"), "--against paper or --against golden"),
         (("check", "table1", "--against", "paper"), "this profile renders its own"),
         (("export", "table1"), "Nothing says where to write."),
+        (("export", "table1", "--figures", "f"), "This is not built yet."),
         (("list", "method"), 'Did you mean "methods"?'),
         (("why", "table1", "lma", "nus-lp"), 'Did you mean "lima"?'),
         (("why", "table1", "seal", "nus-lp"), "It cannot be run: not built yet: method seal."),
         (("doctor", "datta"), 'Did you mean "data"?'),
         (("doctor", "data", "nuscene"), 'Did you mean "nuscenes"?'),
-        (("adopt", "w.pth", "--as", "mine"), "This verb is not built yet."),
-        (("new", "method", "mine"), "This verb is not built yet."),
+        (("adopt", "w.pth", "--as", "mine"), "This is not built yet."),
+        (("new", "method", "mine"), "This is not built yet."),
     ],
 )
 def test_what_the_user_can_mend(words: tuple[str, ...], expected: str, call: Call) -> None:

@@ -188,6 +188,26 @@ def test_an_interrupted_run_leaves_no_worker_and_goes_on(
     assert len(calls(tmp_path)) == N_JOBS
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_command_line_ends_with_130_when_interrupted(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    behave(tmp_path, pretrain="forever")
+    driver = subprocess.Popen(
+        [sys.executable, str(DRIVER), str(tmp_path / "store"), "cli"],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for(lambda: [c for c in calls(tmp_path, "begin") if c[0] == "pretrain"])
+    driver.send_signal(number)
+    _, err = driver.communicate(timeout=20)
+    assert driver.returncode == 130
+    assert "Interrupted. What was finished is kept; the same command goes on." in err
+    assert "Traceback" not in err
+    workers = [int(pid) for _, _, pid in calls(tmp_path, "begin")]
+    wait_for(lambda: not any(alive(pid) for pid in workers), 5.0)
+
+
 def test_two_drivers_share_the_work(reference: Path, tmp_path: Path) -> None:
     behave(tmp_path, pretrain="slow", linear_probe="slow", world="slow")
     drivers = [drive(tmp_path / "store"), drive(tmp_path / "store", 1)]
