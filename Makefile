@@ -25,6 +25,7 @@ $(READY): pyproject.toml constraints.txt
 	  || { echo "lima-bench needs Python 3.11 to 3.13: make setup PYTHON=python3.11"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m lima_bench.datasets.world.warm
 	@touch $@
 
 table1: setup

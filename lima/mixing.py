@@ -40,12 +40,11 @@ def partners(sequences: Sequence[str], rng: np.random.Generator) -> list[tuple[i
     """
     shuffled = rng.permutation(len(sequences))
     names = [sequences[number] for number in shuffled]
-    order = sorted(range(len(names)), key=lambda n: (-names.count(names[n]), names.index(names[n])))
-    by_group = shuffled[order]
-    half = len(by_group) // 2
-    # Groups lie in one piece each, the largest first: half the list apart, two scans share a
-    # recording only if it fills more than half of the batch.
-    return [(int(by_group[place]), int(by_group[-half + place])) for place in range(half)]
+    grouped = shuffled[sorted(range(len(names)), key=lambda place: names.index(names[place]))]
+    half = len(grouped) // 2
+    # Each recording is one piece of the list: half the list apart, two scans share a recording
+    # only if it fills more than half of the batch.
+    return [(int(grouped[place]), int(grouped[place - half])) for place in range(half)]
 
 
 def mix(

@@ -14,7 +14,7 @@ from typing import Literal
 
 from lima_bench.common.errors import UserError, unknown_name
 from lima_bench.results.build import CellId, Outcome, Reference, Rules, build_table
-from lima_bench.results.golden import read_golden
+from lima_bench.results.golden_files import read_golden
 from lima_bench.results.orderings import check_orderings, read_claims
 from lima_bench.results.record import Record
 from lima_bench.results.reference import read_published, references

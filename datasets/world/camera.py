@@ -12,8 +12,8 @@ import numpy as np
 from lima_bench.common.seeds import derive_seed
 from lima_bench.datasets.sample import Float32, Float64
 from lima_bench.datasets.world.camera_rays import View, look
+from lima_bench.datasets.world.film import develop
 from lima_bench.datasets.world.materials import COLOUR
-from lima_bench.datasets.world.rays import FAR
 from lima_bench.datasets.world.recording import Picture
 from lima_bench.datasets.world.rigs import CameraMount
 from lima_bench.datasets.world.scene import Scene
@@ -63,9 +63,9 @@ def standing_shadows(scene: Scene, duration_s: float) -> Shadows:
 
 def _cast(scene: Scene, shapes: Shapes, shadows: Shadows) -> None:
     weather = scene.weather
-    sun = np.array([weather.sun_x, weather.sun_y, weather.sun_z])
+    sun = (weather.sun_x, weather.sun_y, weather.sun_z)
     strong = weather.sun > _STRONG_SUN
-    cast_shadows(shadows, scene.street.ground, shapes.rows, shapes.tags, sun, strong)
+    cast_shadows(shadows, scene.street.ground.table, shapes.rows, shapes.tags, sun, strong)
 
 
 def photograph(room: Darkroom, mount: CameraMount, timestamp_us: int) -> Picture:
@@ -74,51 +74,52 @@ def photograph(room: Darkroom, mount: CameraMount, timestamp_us: int) -> Picture
     ego = scene.ego_to_town(time_s)
     view = _view(mount, ego @ mount.camera_to_ego)
     rows, tags = room.shapes.rows, room.shapes.tags
-    depth, owner, below = look(view, scene.street.ground, rows, tags)
+    depth, owner, below = look(view, scene.street.ground.table, rows, tags)
     look_seed = scene.street.ground.seed
-    image, material, label = shade(
+    image, material, label, metres = shade(
         view, scene.weather, room.shadows, rows, tags, COLOUR, depth, owner, below, look_seed
     )
     seed = derive_seed(scene.seed, "camera", mount.name, round(time_s * 1e6))
     return Picture(
         camera=mount.name,
         timestamp_us=timestamp_us,
-        pixels=_develop(image, np.random.default_rng(seed), night=scene.weather.kind == 3),
+        pixels=_develop(image, seed, night=scene.weather.kind == 3),
         intrinsic=mount.intrinsic,
         camera_to_ego=mount.camera_to_ego,
         ego_to_global=scene.town_to_global @ ego,
         material=material,
         label=label,
-        depth=np.where(depth < FAR, depth, np.inf).astype(np.float32),
+        depth=metres,
     )
 
 
 def _view(mount: CameraMount, camera_to_town: Float64) -> View:
-    focal, u, v = mount.intrinsic[0, 0], mount.intrinsic[0, 2], mount.intrinsic[1, 2]
-    rays = np.ones((mount.height, mount.width, 3))
-    rays[..., 0] = (np.arange(mount.width) - u) / focal
-    rays[..., 1] = ((np.arange(mount.height) - v) / focal)[:, None]
-    rays /= np.linalg.norm(rays, axis=2, keepdims=True)
+    focal = float(mount.intrinsic[0, 0])
+    u, v = float(mount.intrinsic[0, 2]), float(mount.intrinsic[1, 2])
+    axes = np.ascontiguousarray(camera_to_town[:3, :3])
     return View(
-        origin=np.ascontiguousarray(camera_to_town[:3, 3]),
-        axes=np.ascontiguousarray(camera_to_town[:3, :3]),
-        focal=float(focal),
-        middle_u=float(u),
-        middle_v=float(v),
-        directions=np.ascontiguousarray(rays @ camera_to_town[:3, :3].T),
+        origin=_triple(camera_to_town[:3, 3]),
+        axes=axes,
+        focal=focal,
+        middle_u=u,
+        middle_v=v,
+        height=mount.height,
+        width=mount.width,
+        corner=_triple(axes @ [-u / focal, -v / focal, 1.0]),
+        right=_triple(axes[:, 0] / focal),
+        down=_triple(axes[:, 1] / focal),
         later_s=mount.later_s,
     )
 
 
-def _develop(image: Float32, rng: np.random.Generator, *, night: bool) -> UInt8:
-    """Exposure, sensor noise and the limits of eight bits."""
-    gain = np.float32(rng.uniform(0.88, 1.16) * (1.6 if night else 1.0))
-    tint = rng.uniform(0.97, 1.03, 3).astype(np.float32)
-    sigma = np.float32(rng.uniform(0.008, 0.022) * (1.8 if night else 1.0))
-    noise = rng.standard_normal(image.shape, dtype=np.float32)
-    exposed = image * (gain * tint)
-    # A soft shoulder above 0.8 instead of hard clipping.
-    bright = np.maximum(exposed - np.float32(0.8), 0)
-    exposed = np.minimum(exposed, np.float32(0.8)) + bright / (1 + np.float32(3.0) * bright)
-    pixels: UInt8 = np.clip((exposed + sigma * noise) * 255, 0, 255).astype(np.uint8)
+def _triple(vector: Float64) -> tuple[float, float, float]:
+    x, y, z = (float(value) for value in vector)
+    return x, y, z
+
+
+def _develop(image: Float32, seed: int, *, night: bool) -> UInt8:
+    rng = np.random.default_rng(seed)
+    gain = rng.uniform(0.88, 1.16) * (1.6 if night else 1.0) * rng.uniform(0.97, 1.03, 3)
+    sigma = float(rng.uniform(0.008, 0.022) * (1.8 if night else 1.0))
+    pixels: UInt8 = develop(image, gain, sigma, int(rng.integers(1 << 31)))
     return pixels

@@ -9,8 +9,8 @@ import math
 
 from lima_bench.datasets.sample import Float64
 from lima_bench.datasets.world.compiled import compiled
+from lima_bench.datasets.world.ground import Triple
 from lima_bench.datasets.world.noise import smooth
-from lima_bench.datasets.world.rays import Triple
 from lima_bench.datasets.world.shapes import HX, HY, SCALE, SEED, Texture
 
 _LEAVES, _RINGS, _MESH = int(Texture.LEAVES), int(Texture.RINGS), int(Texture.MESH)

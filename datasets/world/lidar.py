@@ -14,6 +14,7 @@ import numpy as np
 from lima_bench.common.seeds import derive_seed
 from lima_bench.datasets.sample import Float64, Int64
 from lima_bench.datasets.world.compiled import compiled
+from lima_bench.datasets.world.ground import Triple
 from lima_bench.datasets.world.labels import Label
 from lima_bench.datasets.world.lidar_rays import GROUND, NOTHING, Turn, trace
 from lima_bench.datasets.world.materials import DROP_OUT, REFLECTIVITY, Material
@@ -63,7 +64,7 @@ def spin(scene: Scene, mount: LidarMount, time_s: float, timestamp_us: int) -> S
     shapes = scene.shapes_at(time_s)
     if mount.sees_ego:
         shapes = concatenate([shapes, _roof(scene, mount, time_s)])
-    ground, instances = scene.street.ground, len(scene.things) + 1
+    ground, instances = scene.street.ground.table, len(scene.things) + 1
     depth, owner, below, possible = trace(turn, ground, shapes.rows, shapes.tags, instances)
     points, facts = _returns(
         turn,
@@ -137,13 +138,8 @@ def _roof(scene: Scene, mount: LidarMount, time_s: float) -> Shapes:
 
 
 @compiled
-def _upright(
-    turn: Turn, rows: Float64, tags: Int32, i: int, column: int, ring: int, t: float
-) -> float:
-    """Cosine between a beam and the normal of the solid that it meets."""
-    origin, way = turn.origins[column], turn.directions[column, ring]
-    o = to_local(rows, i, origin[0], origin[1], origin[2], turn.later_s[column])
-    d = turned(rows, i, way[0], way[1], way[2])
+def _upright(rows: Float64, tags: Int32, i: int, o: Triple, d: Triple, t: float) -> float:
+    """Cosine between a beam and the normal of the solid that it meets, in the solid's frame."""
     p = (o[0] + t * d[0], o[1] + t * d[1], o[2] + t * d[2])
     n = facing(rows, i, tags[i, KIND], p)
     return min(abs(n[0] * d[0] + n[1] * d[1] + n[2] * d[2]), 1.0)
@@ -165,34 +161,39 @@ def _returns(
     count, rings = owner.shape
     points, facts = np.empty((count * rings, 4)), np.empty((count * rings, 4), dtype=np.int64)
     kept = 0
+    origins, ways, later_s, seed = turn.origins, turn.directions, turn.later_s, turn.seed
     for column in range(count):
+        x, y, z = origins[column, 0], origins[column, 1], origins[column, 2]
         for ring in range(rings):
             i, t, ray = owner[column, ring], depth[column, ring], column * rings + ring
             if i == NOTHING:
                 continue
-            way = turn.directions[column, ring]
+            way = (ways[column, ring, 0], ways[column, ring, 1], ways[column, ring, 2])
             label, instance, moving, bump = below[column, ring, 0], 0, 0, 0.0
             material, cosine = below[column, ring, 1], abs(way[2])
             if i != GROUND:
                 material, label = tags[i, MATERIAL], tags[i, LABEL]
                 instance, moving = tags[i, INSTANCE], tags[i, MOVING]
-                cosine = _upright(turn, rows, tags, i, column, ring, t)
+                o = to_local(rows, i, x, y, z, later_s[column])
+                d = turned(rows, i, way[0], way[1], way[2])
+                cosine = _upright(rows, tags, i, o, d, t)
             elif material in (_GRASS, _SOIL):
-                bump = _BUMP_M * gauss(turn.seed, ray, 3, 1)
+                bump = _BUMP_M * gauss(seed, ray, 3, 1)
             bright = reflectivity[material] * (1 - 0.4 * wet * (i == GROUND))
             lost = drop_out[material] + 0.04 + 0.25 * (t / turn.max_range) ** 3 * (1 - bright)
             lost += 0.25 * wet * (i == GROUND) + 0.3 * max(0.0, 0.06 - cosine * bright) / 0.06
-            if chance(turn.seed, ray, 4, 1) < lost:
+            if chance(seed, ray, 4, 1) < lost:
                 continue
-            t += RANGE_NOISE_M * gauss(turn.seed, ray, 5, 1)
-            if chance(turn.seed, ray, 6, 1) < 0.0004 + 0.003 * wet:
-                t *= chance(turn.seed, ray, 6, 2)
+            t += RANGE_NOISE_M * gauss(seed, ray, 5, 1)
+            if chance(seed, ray, 6, 1) < 0.0004 + 0.003 * wet:
+                t *= chance(seed, ray, 6, 2)
                 label, instance, moving = _NOISE, 0, 0
             intensity = bright * (0.35 + 0.65 * cosine) * (1 - 0.3 * t / turn.max_range)
-            intensity *= 1 + 0.15 * gauss(turn.seed, ray, 7, 1)
-            points[kept, :3] = turn.origins[column] + t * way
-            points[kept, 2] += bump
+            intensity *= 1 + 0.15 * gauss(seed, ray, 7, 1)
+            points[kept, 0], points[kept, 1] = x + t * way[0], y + t * way[1]
+            points[kept, 2] = z + t * way[2] + bump
             points[kept, 3] = min(max(intensity, 0.0), 1.0)
-            facts[kept] = ring, label, instance, moving
+            facts[kept, 0], facts[kept, 1] = ring, label
+            facts[kept, 2], facts[kept, 3] = instance, moving
             kept += 1
     return points[:kept], facts[:kept]

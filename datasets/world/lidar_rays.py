@@ -9,11 +9,10 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from lima_bench.datasets.sample import Float64, Int64
 from lima_bench.datasets.world.compiled import compiled
-from lima_bench.datasets.world.ground import Ground, height, strike
+from lima_bench.datasets.world.ground import Triple, height
 from lima_bench.datasets.world.holes import pierced
 from lima_bench.datasets.world.noise import chance
 from lima_bench.datasets.world.rays import FAR, enter, leave, to_local, turned
@@ -35,12 +34,14 @@ from lima_bench.datasets.world.shapes import (
     Kind,
     Texture,
 )
+from lima_bench.datasets.world.strike import strike
 
-_LEAVES, _ELLIPSOID = int(Texture.LEAVES), int(Kind.ELLIPSOID)
+_LEAVES, _PLAIN, _ELLIPSOID = int(Texture.LEAVES), int(Texture.PLAIN), int(Kind.ELLIPSOID)
 _SLIP_THROUGH = 0.22
 _SINK = 0.45
-_SLACK_M = 0.5
-_SLACK_RAD = 0.012
+_SLACK_M = 0.06
+_SLACK_RAD = 0.004
+_DRIFT_M = 0.8
 
 NOTHING, GROUND = -1, -2
 """Owners of beams that meet no solid."""
@@ -82,9 +83,31 @@ class Window(NamedTuple):
 
 
 @compiled
-def _gap(turn: Turn, rows: Float64, i: int) -> tuple[float, float]:
+def _column(turn: Turn, x: float, y: float, z: float) -> int:
+    """The column that fires nearest to a direction of the town."""
+    axes, count = turn.axes, turn.origins.shape[0]
+    bearing = math.atan2(
+        axes[1, 0] * x + axes[1, 1] * y + axes[1, 2] * z,
+        axes[0, 0] * x + axes[0, 1] * y + axes[0, 2] * z,
+    )
+    return math.floor((turn.first_azimuth - bearing) / (2 * math.pi) * count) % count
+
+
+@compiled
+def _towards(turn: Turn, rows: Float64, i: int) -> tuple[float, float, float, int]:
+    """From the sensor to a solid, as both are when the column fires that looks at it."""
+    dx, dy = rows[i, CX] - turn.centre[0], rows[i, CY] - turn.centre[1]
+    dz = rows[i, CZ] - turn.centre[2]
+    column = _column(turn, dx, dy, dz)
+    later = turn.later_s[column]
+    dx = rows[i, CX] + later * rows[i, VX] - turn.origins[column, 0]
+    dy = rows[i, CY] + later * rows[i, VY] - turn.origins[column, 1]
+    return dx, dy, rows[i, CZ] - turn.origins[column, 2], column
+
+
+@compiled
+def _gap(rows: Float64, i: int, dx: float, dy: float) -> tuple[float, float]:
     """Horizontal distance to the nearest and farthest place of a solid's bounding box."""
-    dx, dy = turn.centre[0] - rows[i, CX], turn.centre[1] - rows[i, CY]
     x = abs(rows[i, COS] * dx + rows[i, SIN] * dy)
     y = abs(rows[i, COS] * dy - rows[i, SIN] * dx)
     ex, ey = rows[i, EXTENT_X], rows[i, EXTENT_Y]
@@ -93,112 +116,105 @@ def _gap(turn: Turn, rows: Float64, i: int) -> tuple[float, float]:
 
 
 @compiled
-def _bearings(turn: Turn, rows: Float64, i: int) -> tuple[float, float]:
-    """Middle and half the width of the interval of azimuths that a solid's corners span."""
-    axes, cos, sin = turn.axes, rows[i, COS], rows[i, SIN]
-    dx, dy, dz = (
-        rows[i, CX] - turn.centre[0],
-        rows[i, CY] - turn.centre[1],
-        rows[i, CZ] - turn.centre[2],
-    )
-    middle = math.atan2(
-        axes[1, 0] * dx + axes[1, 1] * dy + axes[1, 2] * dz,
-        axes[0, 0] * dx + axes[0, 1] * dy + axes[0, 2] * dz,
-    )
-    most = 0.0
+def _span(turn: Turn, rows: Float64, i: int, dx: float, dy: float) -> tuple[float, float]:
+    """Smallest and largest azimuth of a solid's corners against its middle, clockwise first."""
+    cos, sin = rows[i, COS], rows[i, SIN]
+    least, most = 0.0, 0.0
     for corner in range(4):
         ex = rows[i, EXTENT_X] if corner & 1 else -rows[i, EXTENT_X]
         ey = rows[i, EXTENT_Y] if corner & 2 else -rows[i, EXTENT_Y]
         x, y = dx + cos * ex - sin * ey, dy + sin * ex + cos * ey
-        bearing = math.atan2(
-            axes[1, 0] * x + axes[1, 1] * y + axes[1, 2] * dz,
-            axes[0, 0] * x + axes[0, 1] * y + axes[0, 2] * dz,
-        )
-        off = abs(bearing - middle)
-        most = max(most, min(off, 2 * math.pi - off))
-    return middle, most
+        off = math.atan2(dx * y - dy * x, dx * x + dy * y)
+        least, most = min(least, off), max(most, off)
+    return least, most
 
 
 @compiled
 def _window(turn: Turn, rows: Float64, i: int) -> Window:
-    near, far = _gap(turn, rows, i)
-    count, rings = turn.origins.shape[0], turn.elevations.shape[0]
+    """Which beams may meet solid `i`; a few too many, never one too few."""
+    dx, dy, dz, column = _towards(turn, rows, i)
+    near, far = _gap(rows, i, dx, dy)
+    count = turn.origins.shape[0]
     if near > turn.max_range:
         return Window(0, 0, 0, 0)
-    above = rows[i, CZ] + rows[i, EXTENT_Z] - turn.centre[2] + 0.05
-    below = rows[i, CZ] - rows[i, EXTENT_Z] - turn.centre[2] - 0.05
+    above, below = dz + rows[i, EXTENT_Z] + 0.03, dz - rows[i, EXTENT_Z] - 0.03
     tilt = _SLACK_RAD + math.hypot(turn.axes[2, 0], turn.axes[2, 1])
     top = math.atan2(above, near if above > 0 else far) + tilt
     bottom = math.atan2(below, near if below < 0 else far) - tilt
-    low = np.searchsorted(turn.elevations, bottom)
-    high = np.searchsorted(turn.elevations, top)
+    low, high = np.searchsorted(turn.elevations, bottom), np.searchsorted(turn.elevations, top)
     if low >= high:
         return Window(0, 0, 0, 0)
     if near < 0.3:
-        return Window(0, count, low, min(high, rings))
-    middle, half = _bearings(turn, rows, i)
-    speed = math.hypot(rows[i, VX], rows[i, VY])
-    half += (_SLACK_M + 0.1 * speed) / max(near, 0.3) * 0.5 + _SLACK_RAD
+        return Window(0, count, low, high)
+    least, most = _span(turn, rows, i, dx, dy)
+    # While the beam sweeps over the solid both move on: by a share of the turn.
+    slack = _SLACK_RAD + (_SLACK_M + _DRIFT_M * (most - least) / math.pi) / near
     step = 2 * math.pi / count
-    first = math.floor((turn.first_azimuth - middle - half) / step)
-    columns = min(math.ceil(2 * half / step) + 1, count)
-    return Window(first % count, columns, low, min(high, rings))
+    first = column - math.ceil((most + slack) / step)
+    columns = math.ceil((most - least + 2 * slack) / step) + 2
+    return Window(first % count, min(columns, count), low, high)
 
 
 @compiled
 def _meet(
-    turn: Turn, rows: Float64, tags: Int32, i: int, column: int, ring: int, ray: int
+    rows: Float64, i: int, kind: int, texture: int, o: Triple, d: Triple, seed: int, ray: int
 ) -> float:
-    """Distance at which one beam returns from solid `i`; `FAR` when it misses or slips through."""
-    origin, way = turn.origins[column], turn.directions[column, ring]
-    o = to_local(rows, i, origin[0], origin[1], origin[2], turn.later_s[column])
-    d = turned(rows, i, way[0], way[1], way[2])
-    t = enter(rows, i, tags[i, KIND], o, d)
+    """Distance at which a beam returns from solid `i`; `FAR` when it misses or slips through.
+
+    `o` and `d` are in the solid's own frame.
+    """
+    t = enter(rows, i, kind, o, d)
     if t >= FAR:
         return FAR
-    texture = tags[i, TEXTURE]
     if texture == _LEAVES:
-        if chance(turn.seed, ray, i, 1) < _SLIP_THROUGH:
+        if chance(seed, ray, i, 1) < _SLIP_THROUGH:
             return FAR
-        deep = 0.4
-        if tags[i, KIND] == _ELLIPSOID:
-            deep = leave(rows, i, o, d) - t
-        return t + _SINK * deep * chance(turn.seed, ray, i, 2)
+        deep = leave(rows, i, o, d) - t if kind == _ELLIPSOID else 0.4
+        return t + _SINK * deep * chance(seed, ray, i, 2)
+    if texture == _PLAIN:
+        return t
     p = (o[0] + t * d[0], o[1] + t * d[1], o[2] + t * d[2])
     return FAR if pierced(rows, i, texture, p) else t
 
 
 @compiled
 def _trace_solid(
-    turn: Turn,
     rows: Float64,
     tags: Int32,
     i: int,
+    window: Window,
+    origins: Float64,
+    ways: Float64,
+    later_s: Float64,
+    max_range: float,
+    seed: int,
     depth: Float64,
     owner: Int64,
-    seen: npt.NDArray[np.int32],
-    possible: Int64,
-) -> None:
-    window = _window(turn, rows, i)
+    seen: Int32,
+) -> int:
+    """Let the beams of a window end on solid `i`; give how many more would meet its object."""
     count, rings = owner.shape
-    instance = tags[i, INSTANCE]
+    instance, kind, texture = tags[i, INSTANCE], tags[i, KIND], tags[i, TEXTURE]
+    new = 0
     for k in range(window.columns):
-        column = (window.first + k) % count
-        for ring in range(window.low, window.high):
-            ray = column * rings + ring
-            t = _meet(turn, rows, tags, i, column, ring, ray)
-            if t >= turn.max_range:
+        c = (window.first + k) % count
+        o = to_local(rows, i, origins[c, 0], origins[c, 1], origins[c, 2], later_s[c])
+        for r in range(window.low, window.high):
+            d = turned(rows, i, ways[c, r, 0], ways[c, r, 1], ways[c, r, 2])
+            t = _meet(rows, i, kind, texture, o, d, seed, c * rings + r)
+            if t >= max_range:
                 continue
-            if seen[column, ring] != instance:
-                seen[column, ring] = instance
-                possible[instance] += 1
-            if t < depth[column, ring]:
-                depth[column, ring], owner[column, ring] = t, i
+            if seen[c, r] != instance:
+                seen[c, r] = instance
+                new += 1
+            if t < depth[c, r]:
+                depth[c, r], owner[c, r] = t, i
+    return new
 
 
 @compiled
 def trace(
-    turn: Turn, ground: Ground, rows: Float64, tags: Int32, instances: int
+    turn: Turn, ground: Float64, rows: Float64, tags: Int32, instances: int
 ) -> tuple[Float64, Int64, Int64, Int64]:
     """First returns of one turn.
 
@@ -212,19 +228,47 @@ def trace(
     below = np.zeros((count, rings, 2), dtype=np.int64)
     seen = np.zeros((count, rings), dtype=np.int32)
     possible = np.zeros(instances, dtype=np.int64)
+    origins, ways, later_s = turn.origins, turn.directions, turn.later_s
     for i in range(rows.shape[0]):
-        _trace_solid(turn, rows, tags, i, depth, owner, seen, possible)
-    for column in range(count):
-        origin = turn.origins[column]
-        for ring in range(rings):
-            way = turn.directions[column, ring]
-            t = depth[column, ring]
-            if t < FAR:
-                x, y = origin[0] + t * way[0], origin[1] + t * way[1]
-                if origin[2] + t * way[2] > height(ground, x, y) - 0.01:
-                    continue
-            reach, surface, _ = strike(ground, origin, way, min(turn.max_range, t))
-            if reach < min(FAR, t):
-                depth[column, ring], owner[column, ring] = reach, GROUND
-                below[column, ring, 0], below[column, ring, 1] = surface.label, surface.material
+        window = _window(turn, rows, i)
+        possible[tags[i, INSTANCE]] += _trace_solid(
+            rows,
+            tags,
+            i,
+            window,
+            origins,
+            ways,
+            later_s,
+            turn.max_range,
+            turn.seed,
+            depth,
+            owner,
+            seen,
+        )
+    _trace_ground(origins, ways, turn.max_range, ground, depth, owner, below)
     return depth, owner, below, possible
+
+
+@compiled
+def _trace_ground(
+    origins: Float64,
+    ways: Float64,
+    max_range: float,
+    ground: Float64,
+    depth: Float64,
+    owner: Int64,
+    below: Int64,
+) -> None:
+    """Let beams end on the ground that meet no solid, or one that is sunk into the ground."""
+    for c in range(owner.shape[0]):
+        o = (origins[c, 0], origins[c, 1], origins[c, 2])
+        for r in range(owner.shape[1]):
+            d, t = (ways[c, r, 0], ways[c, r, 1], ways[c, r, 2]), depth[c, r]
+            if t < FAR:
+                x, y, z = o[0] + t * d[0], o[1] + t * d[1], o[2] + t * d[2]
+                if z > height(ground, x, y) - 0.01:
+                    continue
+            reach, label, material, _ = strike(ground, o, d, min(max_range, t))
+            if reach < min(FAR, t):
+                depth[c, r], owner[c, r] = reach, GROUND
+                below[c, r, 0], below[c, r, 1] = label, material

@@ -121,9 +121,8 @@ class Plan:
 
     def beside(self, x: float, offset_m: float, turn: float = 0.0) -> Still:
         """A standing place `offset_m` left of the middle line, turned against the road."""
-        px, py, yaw = self.street.on_lane(np.array([x]), offset_m)[0]
-        z = self.street.heights(np.array([px]), np.array([py]))[0]
-        return Still(float(px), float(py), float(z), float(yaw + turn))
+        px, py, z, yaw = self.street.beside(x, offset_m)
+        return Still(px, py, z, yaw + turn)
 
     def at(self, x: float, y: float, yaw: float) -> Still:
         """A standing place in the town's frame."""
@@ -136,11 +135,11 @@ class Plan:
         beside = np.array([-1, 1, -1, 1, -1, 1, 0, 0]) * width_m / 2
         cos, sin = math.cos(track.yaw), math.sin(track.yaw)
         x, y = track.x + cos * along - sin * beside, track.y + sin * along + cos * beside
-        return float(kerb_distances(self.street.ground, x, y).min())
+        return float(kerb_distances(self.street.ground.table, x, y).min())
 
     def open_road(self, x: float, before_m: float = 6.0) -> bool:
         """Whether `x` is away from junctions and crossings, so that one may park there."""
-        ground = self.street.ground
+        ground = self.street.ground.table
         return bool(from_junction(ground, x) > before_m and from_crossing(ground, x) > 3.0)
 
     def lane_offset(self, direction: int, lane: int) -> float:

@@ -10,6 +10,7 @@ import math
 
 from lima_bench.datasets.sample import Float64
 from lima_bench.datasets.world.compiled import compiled
+from lima_bench.datasets.world.ground import Triple
 from lima_bench.datasets.world.shapes import (
     COS,
     CX,
@@ -27,8 +28,6 @@ from lima_bench.datasets.world.shapes import (
     VZ,
     Kind,
 )
-
-Triple = tuple[float, float, float]
 
 FAR = 1e9
 NEAR = 1e-3
@@ -104,20 +103,29 @@ def _beyond(rows: Float64, i: int, p: Triple, plane: int) -> float:
 
 
 @compiled
+def _cut(span: tuple[float, float], start: float, change: float) -> tuple[float, float]:
+    """The part of a ray's `span` below a plane that it is `start` + t `change` beyond."""
+    change = _safe(change)
+    t = -start / change
+    if change < 0:
+        return max(span[0], t), span[1]
+    return span[0], min(span[1], t)
+
+
+@compiled
 def _tapered(rows: Float64, i: int, o: Triple, d: Triple) -> float:
-    first, last = -FAR, FAR
-    ahead = (o[0] + d[0], o[1] + d[1], o[2] + d[2])
-    for plane in range(6):
-        start = _beyond(rows, i, o, plane)
-        change = _safe(_beyond(rows, i, ahead, plane) - start)
-        t = -start / change
-        if change < 0:
-            first = max(first, t)
-        else:
-            last = min(last, t)
-    if first > last or first < NEAR:
+    front, back, side = _slopes(rows, i)
+    hx, hy, hz = rows[i, HX], rows[i, HY], rows[i, HZ]
+    above = o[2] + hz
+    span = _cut((-FAR, FAR), o[2] - hz, d[2])
+    span = _cut(span, -above, -d[2])
+    span = _cut(span, o[1] + side * above - hy, d[1] + side * d[2])
+    span = _cut(span, -o[1] + side * above - hy, -d[1] + side * d[2])
+    span = _cut(span, o[0] + front * above - hx, d[0] + front * d[2])
+    span = _cut(span, -o[0] + back * above - hx, -d[0] + back * d[2])
+    if span[0] > span[1] or span[0] < NEAR:
         return FAR
-    return first
+    return span[0]
 
 
 @compiled

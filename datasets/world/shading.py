@@ -11,18 +11,19 @@ import numpy as np
 import numpy.typing as npt
 
 from lima_bench.datasets.sample import Float32, Float64
-from lima_bench.datasets.world.camera_rays import KERB_FACE, NOTHING, View
+from lima_bench.datasets.world.camera_rays import KERB_FACE, NOTHING, View, direction
 from lima_bench.datasets.world.compiled import compiled
+from lima_bench.datasets.world.ground import Triple
 from lima_bench.datasets.world.materials import Material
 from lima_bench.datasets.world.noise import smooth
-from lima_bench.datasets.world.rays import Triple, facing, to_local, turned
+from lima_bench.datasets.world.rays import facing, to_local, turned
 from lima_bench.datasets.world.shadows import Shadows, shadow_at
 from lima_bench.datasets.world.shapes import COS, KIND, LABEL, MATERIAL, SIN, TEXTURE, Int32
 from lima_bench.datasets.world.textures import on_ground, on_solid
 from lima_bench.datasets.world.weather import Weather
 
 _GLASS, _CAR_PAINT = int(Material.GLASS), int(Material.CAR_PAINT)
-_SKY = int(Material.SKY)
+_SKY = np.uint8(Material.SKY)
 _NIGHT, _DUSK = 3, 2
 
 UInt8 = npt.NDArray[np.uint8]
@@ -36,7 +37,7 @@ def _daylight(weather: Weather) -> float:
 @compiled
 def _open_sky(weather: Weather, dz: float) -> Triple:
     """Colour of the sky without clouds, at a height above the horizon."""
-    up = min(max(dz, 0.0), 1.0) ** 0.5
+    up = math.sqrt(min(max(dz, 0.0), 1.0))
     day = _daylight(weather)
     warm = weather.warmth * (1 - up)
     grey = weather.clouds * 0.75
@@ -66,7 +67,7 @@ def _sky(weather: Weather, d: Triple, seed: int) -> Triple:
 
 
 @compiled
-def _headlight(view: View, weather: Weather, d: Triple, t: float, n: Triple) -> float:
+def _headlight(weather: Weather, d: Triple, t: float, n: Triple) -> float:
     """The ego's own lamps reach about 30 m ahead of and around it."""
     if weather.headlight == 0:
         return 0.0
@@ -105,18 +106,18 @@ def _mirror(weather: Weather, d: Triple, n: Triple, strength: float) -> Triple:
 
 
 @compiled
-def _gloss(material: int, wet: float, is_ground: bool) -> float:
+def _gloss(material: int, wet: float) -> float:
     if material == _GLASS:
         return 0.75
     if material == _CAR_PAINT:
         return 0.30
-    return 0.45 * wet if is_ground else 0.0
+    return 0.45 * wet
 
 
 @compiled
-def _hazed(weather: Weather, d: Triple, t: float, colour: Triple) -> Triple:
+def _hazed(weather: Weather, far: Triple, t: float, colour: Triple) -> Triple:
+    """A colour seen through `t` metres of air, whose own colour is `far`."""
     clear = math.exp(-weather.haze_per_m * t)
-    far = _open_sky(weather, 0.05)
     return (
         colour[0] * clear + far[0] * (1 - clear),
         colour[1] * clear + far[1] * (1 - clear),
@@ -124,11 +125,13 @@ def _hazed(weather: Weather, d: Triple, t: float, colour: Triple) -> Triple:
     )
 
 
+Seen = tuple[int, float, float, float, float, Triple]
+"""Material, red, green, blue, glow, and normal in the town's frame."""
+
+
 @compiled
-def _solid(
-    view: View, rows: Float64, tags: Int32, i: int, d: Triple, t: float
-) -> tuple[int, float, float, float, float, Triple]:
-    """Material, colour and glow of a solid under a pixel, and its normal in the town's frame."""
+def _solid(view: View, rows: Float64, tags: Int32, i: int, d: Triple, t: float) -> Seen:
+    """What a solid looks like under a pixel."""
     o = to_local(rows, i, view.origin[0], view.origin[1], view.origin[2], view.later_s)
     local = turned(rows, i, d[0], d[1], d[2])
     p = (o[0] + t * local[0], o[1] + t * local[1], o[2] + t * local[2])
@@ -149,47 +152,46 @@ def _solid(
 
 
 @compiled
-def _pixel(
-    view: View,
+def _ground(
+    view: View, colours: Float64, d: Triple, t: float, kerb_face: bool, material: int, seed: int
+) -> Seen:
+    """What the ground looks like under a pixel."""
+    x, y = view.origin[0] + t * d[0], view.origin[1] + t * d[1]
+    width = t / view.focal / max(-d[2], 0.05)
+    material, red, green, blue, glow = on_ground(material, x, y, colours, width, seed)
+    n = (0.0, 0.0, 1.0)
+    if kerb_face:
+        level = max(math.hypot(d[0], d[1]), 1e-6)
+        n = (-d[0] / level, -d[1] / level, 0.0)
+    return material, red, green, blue, glow, n
+
+
+@compiled
+def _colour(
     weather: Weather,
-    shadows: Shadows,
-    rows: Float64,
-    tags: Int32,
-    colours: Float64,
+    seen: Seen,
     d: Triple,
     t: float,
-    i: int,
-    ground_material: int,
-    seed: int,
-) -> tuple[int, Triple]:
-    """Material and colour of one pixel that does not show the sky."""
-    sunny, hidden = 1.0, 0.0
-    if i >= 0:
-        material, red, green, blue, glow, n = _solid(view, rows, tags, i, d, t)
-    else:
-        x, y = view.origin[0] + t * d[0], view.origin[1] + t * d[1]
-        width = t / view.focal / max(-d[2], 0.05)
-        material, red, green, blue, glow = on_ground(ground_material, x, y, colours, width, seed)
-        n = (0.0, 0.0, 1.0)
-        if i == KERB_FACE:
-            level = max(math.hypot(d[0], d[1]), 1e-6)
-            n = (-d[0] / level, -d[1] / level, 0.0)
-        sunny, hidden = shadow_at(shadows, x, y)
-    own = _headlight(view, weather, d, t, n)
+    sunny: float,
+    hidden: float,
+    wet: float,
+) -> Triple:
+    """Light that a place sends towards the camera, before the air between."""
+    material, red, green, blue, glow, n = seen
+    own = _headlight(weather, d, t, n)
     light = _lit(weather, n, sunny, hidden, own)
-    dark = 1 - 0.35 * weather.wet * (i < 0)
     shine = (0.0, 0.0, 0.0)
-    gloss = _gloss(material, weather.wet, i < 0)
+    gloss = _gloss(material, wet)
     if gloss > 0:
         shine = _mirror(weather, d, n, gloss * (1 - 0.7 * hidden))
     if weather.kind in (_NIGHT, _DUSK):
         light = (light[0] + 1.1 * glow, light[1] + glow, light[2] + 0.8 * glow)
-    colour = (
+    dark = 1 - 0.35 * wet
+    return (
         red * light[0] * dark + shine[0],
         green * light[1] * dark + shine[1],
         blue * light[2] * dark + shine[2],
     )
-    return material, _hazed(weather, d, t, colour)
 
 
 @compiled
@@ -204,33 +206,38 @@ def shade(
     owner: Int32,
     below: Int32,
     seed: int,
-) -> tuple[Float32, UInt8, UInt8]:
-    """Colours (H, W, 3), about 0..1, materials (H, W) and labels (H, W) of one exposure."""
-    height, width = depth.shape
-    image = np.empty((height, width, 3), dtype=np.float32)
-    materials = np.zeros((height, width), dtype=np.uint8)
-    labels = np.zeros((height, width), dtype=np.uint8)
-    for v in range(height):
-        for u in range(width):
-            way, i = view.directions[v, u], owner[v, u]
-            d = (way[0], way[1], way[2])
+) -> tuple[Float32, UInt8, UInt8, Float32]:
+    """What one exposure shows.
+
+    Returns:
+        Colours (H, W, 3), about 0..1; materials (H, W); labels (H, W); metres along the ray
+        (H, W), infinite for the sky.
+    """
+    image = np.empty((view.height, view.width, 3), dtype=np.float32)
+    metres = np.full((view.height, view.width), np.inf, dtype=np.float32)
+    materials = np.full((view.height, view.width), _SKY, dtype=np.uint8)
+    labels = np.zeros((view.height, view.width), dtype=np.uint8)
+    far, o = _open_sky(weather, 0.05), view.origin
+    left, low, sun, sky = shadows.left, shadows.low, shadows.sun, shadows.sky
+    for v in range(view.height):
+        for u in range(view.width):
+            ray, i = direction(view, v, u), owner[v, u]
+            length = math.sqrt(ray[0] * ray[0] + ray[1] * ray[1] + ray[2] * ray[2])
+            d, t = (ray[0] / length, ray[1] / length, ray[2] / length), depth[v, u] * length
             if i == NOTHING:
-                material, colour = _SKY, _sky(weather, d, seed)
+                colour = _sky(weather, d, seed)
             else:
-                material, colour = _pixel(
-                    view,
-                    weather,
-                    shadows,
-                    rows,
-                    tags,
-                    colours,
-                    d,
-                    depth[v, u],
-                    i,
-                    below[v, u, 1],
-                    seed,
-                )
-                labels[v, u] = tags[i, LABEL] if i >= 0 else below[v, u, 0]
-            materials[v, u] = material
+                if i >= 0:
+                    seen = _solid(view, rows, tags, i, d, t)
+                    colour = _colour(weather, seen, d, t, 1.0, 0.0, 0.0)
+                    labels[v, u] = tags[i, LABEL]
+                else:
+                    seen = _ground(view, colours, d, t, i == KERB_FACE, below[v, u, 1], seed)
+                    x, y = o[0] + t * d[0], o[1] + t * d[1]
+                    sunny, hidden = shadow_at(left, low, sun, sky, x, y)
+                    colour = _colour(weather, seen, d, t, sunny, hidden, weather.wet)
+                    labels[v, u] = below[v, u, 0]
+                colour = _hazed(weather, far, t, colour)
+                materials[v, u], metres[v, u] = seen[0], t
             image[v, u, 0], image[v, u, 1], image[v, u, 2] = colour
-    return image, materials, labels
+    return image, materials, labels, metres

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from lima_bench.datasets.sample import Float64
-from lima_bench.datasets.world.ground import STEP_M, Ground, heights
+from lima_bench.datasets.world.ground import STEP_M, Ground, tops
+from lima_bench.datasets.world.lanes import lane_pose, lane_poses
 
 _BEYOND_M = 260.0
 
@@ -71,26 +72,19 @@ class Street:
     end_m: float
     style: Style
 
-    def x_at(self, length_m: Float64) -> Float64:
-        """Places x (T,) after `length_m` (T,) metres along the middle line, counted from x = 0."""
-        profile = self.ground.profile
-        xs = self.ground.start + STEP_M * np.arange(len(profile))
-        found: Float64 = np.interp(length_m, profile[:, 4], xs)
+    def poses(self, lengths_m: Float64, offset_m: float, ahead: int) -> Float64:
+        """Poses (T, 4) x, y, z, yaw on a lane; see `lane_poses`."""
+        found: Float64 = lane_poses(self.ground.table, lengths_m, offset_m, float(ahead))
         return found
 
-    def on_lane(self, x: Float64, offset_m: float) -> Float64:
-        """Points (T, 3) `offset_m` left of the middle line beside `x` (T,), and its yaw."""
-        profile = self.ground.profile
-        position = (x - self.ground.start) / STEP_M
-        rows = np.arange(len(profile))
-        middle = np.interp(position, rows, profile[:, 0])
-        yaw = np.arctan(np.interp(position, rows, profile[:, 1]))
-        px, py = x - offset_m * np.sin(yaw), middle + offset_m * np.cos(yaw)
-        return np.stack([px, py, yaw], axis=1)
+    def beside(self, x: float, offset_m: float) -> tuple[float, float, float, float]:
+        """Pose x, y, z, yaw `offset_m` left of the middle line beside `x`."""
+        px, py, z, yaw = lane_pose(self.ground.table, float(x), float(offset_m))
+        return px, py, z, yaw
 
     def heights(self, x: Float64, y: Float64) -> Float64:
         """Height (T,) of the ground's surface in metres at points (T,)."""
-        found: Float64 = heights(self.ground, x, y)
+        found: Float64 = tops(self.ground.table, x, y)
         return found
 
     def half_width(self, side: int) -> float:

@@ -10,9 +10,9 @@ import math
 
 from lima_bench.datasets.sample import Float64
 from lima_bench.datasets.world.compiled import compiled
+from lima_bench.datasets.world.ground import Triple
 from lima_bench.datasets.world.materials import Material
 from lima_bench.datasets.world.noise import cell, smooth
-from lima_bench.datasets.world.rays import Triple
 from lima_bench.datasets.world.shapes import (
     BLUE,
     GREEN,

@@ -54,7 +54,9 @@ class Still:
 
     def poses(self, times_s: Float64) -> Float64:
         """The same pose at all times."""
-        return np.tile([self.x, self.y, self.z, self.yaw], (len(times_s), 1))
+        poses = np.empty((len(times_s), 4))
+        poses[:] = (self.x, self.y, self.z, self.yaw)
+        return poses
 
 
 @dataclass(frozen=True)
@@ -77,11 +79,8 @@ class AlongRoad:
 
     def poses(self, times_s: Float64) -> Float64:
         """Poses on the lane."""
-        x = self.street.x_at(self.start_m + self.speed_mps * times_s)
-        lane = self.street.on_lane(x, self.offset_m)
-        z = self.street.heights(lane[:, 0], lane[:, 1])
-        yaw = lane[:, 2] + (0.0 if self.ahead > 0 else math.pi)
-        return np.stack([lane[:, 0], lane[:, 1], z, yaw], axis=1)
+        lengths = self.start_m + self.speed_mps * times_s
+        return self.street.poses(lengths, self.offset_m, self.ahead)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import typer
 from lima_bench.common.errors import UserError
 from lima_bench.common.files import write_atomic
 from lima_bench.results.export import write_view
-from lima_bench.results.golden import write_golden
+from lima_bench.results.golden_files import write_golden
 from lima_bench.results.junit import to_junit
 from lima_bench.results.table import Table
 from lima_bench.results.verdict import exit_code

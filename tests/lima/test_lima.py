@@ -133,6 +133,26 @@ def test_invariant_5_the_bank_stays_in_its_recording_and_within_its_length():
     torch.testing.assert_close(lima(other).total, fresh(other).total, rtol=0, atol=0)
 
 
+def test_a_recording_that_a_step_leaves_out_is_over():
+    lima, fresh = _method(), _method()
+    first, second = _drives()
+    for scan in (first[0], first[1], second[2]):
+        lima(_batch(lima, [scan]))
+    last = _batch(lima, [first[3]])
+    assert torch.equal(lima.targets(last).features, fresh.targets(last).features)
+
+
+def test_the_past_fades_with_the_frames_between():
+    """With a gap of two frames, decay weighs by its square: now and then share a point 1 : 1/4."""
+    lima = _method(pool="decay", decay=0.5, cva="mean", coverage="current")
+    scan = _drives()[0][0]
+    ones = replace(scan, grids=np.ones_like(scan.grids), index=4)
+    fives = replace(scan, grids=np.full_like(scan.grids, 5), index=6)
+    lima.targets(_batch(lima, [ones]))
+    made = lima.targets(_batch(lima, [fives])).features
+    torch.testing.assert_close(made, torch.full_like(made, (5 + 0.25) / 1.25))
+
+
 def test_invariant_5_targets_carry_no_gradient_and_the_teacher_never_moves():
     lima = _method()
     lima.teacher.gain.requires_grad_(True)

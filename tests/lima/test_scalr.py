@@ -6,6 +6,7 @@ import torch
 
 from lima_bench.lima.methods.catalogue import ScalrSettings
 from lima_bench.lima.methods.scalr import Scalr
+from lima_bench.lima.rows import row_of_point
 from lima_bench.lima.synthetic import (
     GRID_SIZE,
     IMAGE_SIZE,
@@ -15,7 +16,7 @@ from lima_bench.lima.synthetic import (
     random_drive,
     without_pairs,
 )
-from lima_bench.lima.views import ScanInput, plan_views
+from lima_bench.lima.views import ScanInput, View, ViewPlan, plain_plan, plan_views
 
 
 def _method(**settings):
@@ -68,6 +69,24 @@ def test_value_and_gradients_equal_the_definition(cameras, student_input):
         torch.autograd.grad(loss, weights), torch.autograd.grad(expected, weights), strict=True
     ):
         torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-12)
+
+
+def test_pairs_of_points_that_the_student_does_not_see_do_not_count():
+    method, scans = _method(), _scans()
+    some = tuple(
+        View(((number, np.arange(1, len(scan.xyz), 3)),)) for number, scan in enumerate(scans)
+    )
+    batch = collate(scans, ViewPlan(some, (None, None)), dtype=torch.float64)
+    torch.testing.assert_close(method(batch).total, _written_out(method, batch))
+
+
+def test_mixed_views_play_no_part():
+    """A pair belongs to the scan's own view, wherever else its point turns up."""
+    scans = _scans()
+    plain = plain_plan([scan.input for scan in scans])
+    twice = ViewPlan((*plain.views, plain.views[1]), plain.cameras)
+    once, again = (collate(scans, plan, dtype=torch.float64) for plan in (plain, twice))
+    assert row_of_point(again).tolist() == row_of_point(once).tolist() == list(range(80))
 
 
 def test_one_camera_means_its_pairs_only_and_every_camera_has_its_turn():

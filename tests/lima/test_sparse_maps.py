@@ -129,6 +129,8 @@ def test_blocks_list_every_pair_once_in_order(monkeypatch, block_rows, kind):
         assert listed == sorted(listed)
         assert all(block.start <= row < block.stop for _, row, _ in listed)
         by_row = block.rows_out[block.by_output.long()] - block.start
+        same_row = by_row[1:] == by_row[:-1]
+        assert (block.by_output.diff()[same_row] > 0).all()
         lengths = block.output_starts.diff()
         assert torch.equal(
             by_row, torch.arange(block.stop - block.start).repeat_interleave(lengths)

@@ -2,7 +2,7 @@ import pytest
 
 from lima_bench.common.errors import UserError
 from lima_bench.results.build import Outcome, build_table
-from lima_bench.results.golden import read_golden, strays, to_golden, write_golden
+from lima_bench.results.golden_files import read_golden, strays, to_golden, write_golden
 from lima_bench.results.table import ColumnMeta, Footer, RowMeta
 from lima_bench.results.verdict import State, Verdict, exit_code
 

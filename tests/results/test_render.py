@@ -340,7 +340,8 @@ class TestExport:
 
 def test_planning_and_reading_stay_light():
     code = (
-        "import sys, lima_bench.results.store, lima_bench.results.build, lima_bench.results.golden,"
+        "import sys, lima_bench.results.store, lima_bench.results.build,"
+        "lima_bench.results.golden_files,"
         "lima_bench.results.export, lima_bench.results.junit;"
         "heavy = {'numpy', 'pandas', 'torch', 'jinja2', 'rich', 'matplotlib', 'pydantic'};"
         "sys.exit(','.join(heavy & sys.modules.keys()) or 0)"
