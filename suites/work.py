@@ -49,6 +49,7 @@ class Context:
         data: The data root, where recordings are not rendered.
         device: ``cpu``, ``cuda`` or ``cuda:N``.
         processes: How many processes the job may use.
+        workers: How many of them load data beside a GPU.
     """
 
     job: Job
@@ -60,6 +61,7 @@ class Context:
     data: Path | None
     device: str
     processes: int
+    workers: int
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,7 @@ def _context(store: Store, order: Order, state: Path, report: Report) -> Context
         data=order.data,
         device=order.device,
         processes=order.processes,
+        workers=order.workers,
     )
 
 

@@ -166,7 +166,7 @@ def test_show_export_and_check(call: Call, tmp_path: Path) -> None:
 def test_check_compares_with_golden_numbers(
     done: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from lima_bench.results import golden
+    from lima_bench.results import golden_files as golden
 
     _, out, _ = done("show", "table1", *SMALL, "--json")
     cells = {(c["row"], c["column"]): c["value"] for c in json.loads(out)["cells"] if c["value"]}
