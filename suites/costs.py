@@ -24,11 +24,13 @@ class Estimate:
     Attributes:
         wall_hours: None where nothing is known.
         peak_memory_gb: Likewise.
+        disk_gb: Of what it leaves; likewise.
         basis: The records that it was judged by.
     """
 
     wall_hours: float | None = None
     peak_memory_gb: float | None = None
+    disk_gb: float | None = None
     basis: Basis = "none"
 
 
@@ -60,12 +62,13 @@ class Costs:
         same = self.alike.get(_likeness(job.stage, job.config))
         if same:
             hours = fmean(r.measured["wall_hours"] for r in same)
-            return Estimate(hours, _peak(same), "same settings")
+            return Estimate(hours, *_sizes(same), "same settings")
         stage = self.stages.get(job.stage)
         if not stage:
             return Estimate()
         rates = fmean(r.measured["wall_hours"] / rough_weight(r.stage, r.config) for r in stage)
-        return Estimate(rates * rough_weight(job.stage, job.config), _peak(stage), "same stage")
+        hours = rates * rough_weight(job.stage, job.config)
+        return Estimate(hours, *_sizes(stage), "same stage")
 
 
 def rough_weight(stage: str, config: Mapping[str, Any]) -> float:
@@ -100,6 +103,10 @@ def _likeness(stage: str, config: Mapping[str, Any]) -> str:
     return digest({"stage": stage, "config": config})
 
 
-def _peak(records: Iterable[Record]) -> float | None:
-    peaks = [r.measured["peak_memory_gb"] for r in records if "peak_memory_gb" in r.measured]
-    return max(peaks, default=None)
+def _sizes(records: Iterable[Record]) -> tuple[float | None, float | None]:
+    """The largest peak of memory, and the largest artifact."""
+    measured = [record.measured for record in records]
+    return (
+        max((m["peak_memory_gb"] for m in measured if "peak_memory_gb" in m), default=None),
+        max((m["disk_gb"] for m in measured if "disk_gb" in m), default=None),
+    )
