@@ -186,5 +186,15 @@ _SCORED = {
     30: 15,
 }
 
+# SemanticKITTI's 19 classes by raw id; what stands and what moves count as one class.
+_SCORED_KITTI = {
+    **{10: 0, 252: 0, 11: 1, 15: 2, 18: 3, 258: 3, 13: 4, 20: 4, 257: 4, 259: 4, 30: 5, 254: 5},
+    **{31: 6, 253: 6, 32: 7, 255: 7, 40: 8, 60: 8, 44: 9, 48: 10, 49: 11, 50: 12, 51: 13},
+    **{70: 14, 71: 15, 72: 16, 80: 17, 81: 18},
+}
+
+SCORED_19: Int64 = np.array([_SCORED_KITTI.get(int(raw), 255) for raw in KITTI_RAW])
+"""SemanticKITTI train id by world class id; 255 where SemanticKITTI does not score it."""
+
 SCORED_16: Int64 = np.array([_SCORED.get(int(raw), 255) for raw in NUSCENES_RAW])
 """Position in `NUSCENES_16` by world class id; 255 where nuScenes does not score it."""

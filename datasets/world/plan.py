@@ -5,14 +5,13 @@ Offers `Plan`, with which every filling step places things, and `Ego` (the recor
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from lima_bench.datasets.sample import Float64
 from lima_bench.datasets.world.claims import Claims
-from lima_bench.datasets.world.ground import from_crossing, from_junction, kerb_distances
+from lima_bench.datasets.world.kerbs import clearance, from_crossing, from_junction
 from lima_bench.datasets.world.labels import Label
 from lima_bench.datasets.world.street import Street
 from lima_bench.datasets.world.things import AlongRoad, Model, Still, Thing, Track
@@ -131,11 +130,8 @@ class Plan:
 
     def kerb_clearance(self, track: Still, length_m: float, width_m: float) -> float:
         """Smallest distance beyond the kerb over the outline of a footprint."""
-        along = np.array([-1, -1, 1, 1, 0, 0, -1, 1]) * length_m / 2
-        beside = np.array([-1, 1, -1, 1, -1, 1, 0, 0]) * width_m / 2
-        cos, sin = math.cos(track.yaw), math.sin(track.yaw)
-        x, y = track.x + cos * along - sin * beside, track.y + sin * along + cos * beside
-        return float(kerb_distances(self.street.ground.table, x, y).min())
+        ground = self.street.ground.table
+        return float(clearance(ground, track.x, track.y, track.yaw, length_m, width_m))
 
     def open_road(self, x: float, before_m: float = 6.0) -> bool:
         """Whether `x` is away from junctions and crossings, so that one may park there."""

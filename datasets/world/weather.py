@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lima_bench.datasets.world.palette import pick
+
 
 class Weather(NamedTuple):
     """What decides how a place looks, for the kernels.
@@ -52,11 +54,11 @@ _SHARES = (0.42, 0.33, 0.10, 0.06, 0.09)
 
 def draw_weather(rng: np.random.Generator) -> Weather:
     """The weather of one scene: mostly by day and dry."""
-    kind = int(rng.choice(len(NAMES), p=_SHARES))
+    kind = pick(rng, _SHARES)
     turn = rng.uniform(0, 2 * math.pi)
     rise = math.radians(rng.uniform(28, 62) if kind != 2 else rng.uniform(8, 18))
     flat = math.cos(rise)
-    sun, ambient = ((0.75, 0.45), (0.22, 0.72), (0.42, 0.30), (0.0, 0.10), (0.08, 0.55))[kind]
+    sun, ambient = ((0.80, 0.50), (0.20, 0.78), (0.45, 0.34), (0.0, 0.11), (0.08, 0.62))[kind]
     return Weather(
         kind=kind,
         sun_x=flat * math.cos(turn),
