@@ -7,10 +7,12 @@ that says of which world it is and what every file holds.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import multiprocessing
 import os
-from collections.abc import Iterator, Sequence
+import signal
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -57,13 +59,43 @@ def build_world(
     """
     total = sum(len(_jobs(spec, name)) for name in datasets)
     done = 0
-    for name in datasets:
-        with locked(folder / f".{name}.lock", wait=True):
-            if not _is_complete(spec, folder / name):
-                _fill(spec, folder / name, name, processes, partial(_shifted, report, done, total))
-        done += len(_jobs(spec, name))
-        report(done, total)
+    with contextlib.ExitStack() as stack:
+        workers = _Workers(processes, stack)
+        for name in datasets:
+            with locked(folder / f".{name}.lock", wait=True):
+                if not _is_complete(spec, folder / name):
+                    told = partial(_shifted, report, done, total)
+                    _fill(spec, folder / name, name, workers, told)
+            done += len(_jobs(spec, name))
+            report(done, total)
     return folder
+
+
+class _Workers:
+    """Processes that start when first needed and end with `stack`."""
+
+    def __init__(self, processes: int, stack: contextlib.ExitStack) -> None:
+        self._processes, self._stack = processes, stack
+        self._pool: ProcessPoolExecutor | None = None
+
+    def map(self, work: Callable[[Job], Any], jobs: list[Job]) -> Iterator[Any]:
+        """Results of `work` on every job, in order."""
+        if self._processes == 1:
+            return map(work, jobs)
+        if self._pool is None:
+            # Fresh interpreters: a fork would copy the threads that torch holds in the caller.
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(
+                self._processes, mp_context=context, initializer=_prepare_child
+            )
+            self._stack.callback(self.stop)
+        return self._pool.map(work, jobs)
+
+    def stop(self) -> None:
+        """Give up waiting jobs and wait for the running ones."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None
 
 
 def _shifted(report: Report, before: int, total: int, done: int) -> None:
@@ -95,13 +127,24 @@ def _is_complete(spec: WorldSpec, root: Path) -> bool:
     return True
 
 
-def _fill(spec: WorldSpec, root: Path, name: DatasetId, processes: int, report: Any) -> None:
+def _fill(
+    spec: WorldSpec,
+    root: Path,
+    name: DatasetId,
+    workers: _Workers,
+    report: Callable[[int], None],
+) -> None:
     """Render every recording, then write the tables and the manifest."""
     with filling(root) as draft:
         tables = []
-        for done, part in enumerate(_written(spec, draft, _jobs(spec, name), processes), start=1):
-            tables.append(part)
-            report(done)
+        try:
+            written = workers.map(partial(_record, spec, draft), _jobs(spec, name))
+            for done, part in enumerate(written, start=1):
+                tables.append(part)
+                report(done)
+        except BaseException:
+            workers.stop()  # before the draft goes: nobody may write into it any more
+            raise
         _write_tables(spec, name, tables, draft)
         files = sorted(path for path in draft.rglob("*") if path.is_file())
         manifest = {
@@ -113,24 +156,9 @@ def _fill(spec: WorldSpec, root: Path, name: DatasetId, processes: int, report: 
         write_atomic(draft / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True))
 
 
-def _written(spec: WorldSpec, root: Path, jobs: list[Job], processes: int) -> Iterator[Any]:
-    """Table rows of every recording, in order."""
-    if processes == 1:
-        yield from (_record(spec, root, job) for job in jobs)
-        return
-    # Fresh interpreters: a fork would copy the threads that torch holds in the caller.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(
-        min(processes, len(jobs) or 1), mp_context=context, initializer=_one_thread
-    )
-    try:
-        yield from pool.map(partial(_record, spec, root), jobs)
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _one_thread() -> None:
-    """Called before numpy is imported: children share the cores, so none may take them all."""
+def _prepare_child() -> None:
+    """One thread, set before numpy is imported; an interrupt is the parent's to answer."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
 
 

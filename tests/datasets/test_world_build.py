@@ -114,3 +114,10 @@ def test_interrupted_builds_leave_nothing(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(KeyboardInterrupt):
         build_world(TINY, tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == [".nuscenes.lock"]
+
+
+def test_a_failing_child_leaves_nothing(tmp_path: Path) -> None:
+    spec = TINY.model_copy(update={"nuscenes": TINY.nuscenes.model_copy(update={"azimuths": -1})})
+    with pytest.raises(ValueError, match="negative"):
+        build_world(spec, tmp_path / "world", processes=2, datasets=("nuscenes",))
+    assert [p.name for p in (tmp_path / "world").iterdir()] == [".nuscenes.lock"]
