@@ -129,11 +129,12 @@ def _motorcycles(plan: Plan) -> None:
     for _ in range(_TRIES):
         side, x = int(rng.integers(2)), _near(plan, 6.0, 12.0)
         strip = float(street.ground.parking[side])
-        inside = (
-            strip / 2 if strip and plan.open_road(x) else -1.1 - float(street.ground.cycle[side])
-        )
+        on_strip = strip > 0 and plan.open_road(x)
+        inside = strip / 2 if on_strip else -1.1 - float(street.ground.cycle[side])
         offset = _sign(side) * (street.half_width(side) - inside)
         track = plan.beside(x, offset, float(rng.uniform(-0.5, 0.5)))
+        if not on_strip and plan.kerb_clearance(track, 2.1, 0.8) < 0.1:
+            continue
         if plan.put(cycles.motorcycle(rng, ridden=False), track):
             return
 

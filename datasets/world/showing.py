@@ -14,7 +14,7 @@ from lima_bench.datasets.world.rigs import Rig
 from lima_bench.datasets.world.scene import Scene, draw_scene
 from lima_bench.datasets.world.street import Style
 
-FLOOR_POINTS = 8
+FLOOR_POINTS = 20
 """LiDAR points of every scored class that a scene with `all_classes` shows in the keyframes that
 are looked at, at 480 columns; fewer columns need proportionally fewer."""
 
