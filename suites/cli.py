@@ -5,16 +5,33 @@ Offers `main`. A `UserError` is printed without traceback and gives exit code 2.
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from lima_bench.common.errors import UserError
-
-if TYPE_CHECKING:
-    from lima_bench.suites.session import Request
+from lima_bench.suites.options import (
+    AcceptStale,
+    Against,
+    AsJson,
+    Columns,
+    Data,
+    Device,
+    Executor,
+    Jobs,
+    Only,
+    Plugs,
+    Profile,
+    Quiet,
+    Seeds,
+    Sets,
+    Store,
+    SuiteName,
+    request_of,
+)
 
 app = typer.Typer(
     name="lima-bench",
@@ -23,39 +40,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-SuiteName = Annotated[str, typer.Argument(metavar="SUITE", help="A built-in name or a YAML file.")]
-Profile = Annotated[str, typer.Option(help="smoke, embedded, paper, or a YAML file.")]
-Only = Annotated[str, typer.Option(metavar="GLOB", help="Rows to keep; several with commas.")]
-Columns = Annotated[str, typer.Option(metavar="GLOB", help="Columns to keep, likewise.")]
-Seeds = Annotated[str | None, typer.Option(metavar="0,1,2", help="In place of the suite's.")]
-Store = Annotated[
-    Path | None,
-    typer.Option(metavar="DIR", help="Where results lie; LIMA_BENCH_STORE, else ./runs."),
-]
-Data = Annotated[
-    Path | None,
-    typer.Option(metavar="DIR", help="One folder per data set; LIMA_BENCH_DATA."),
-]
-Sets = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", metavar="KEY=VALUE", help="Change one setting, e.g. pretrain.batch_size=4."
-    ),
-]
-Plugs = Annotated[
-    list[Path] | None,
-    typer.Option("--plug", metavar="FILE.py", help="A file with methods or data sets of yours."),
-]
-Jobs = Annotated[int | None, typer.Option(help="Jobs at a time; default: one per core or GPU.")]
-Executor = Annotated[str, typer.Option(help="inline, process, slurm or ray.")]
-Device = Annotated[str, typer.Option(help="cpu or cuda.")]
-AcceptStale = Annotated[
-    bool, typer.Option("--accept-stale", help="Use records that other code made.")
-]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, no table.")]
-AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
-Against = Annotated[str | None, typer.Option(metavar="paper|golden", help="What to compare with.")]
 
 
 @app.command("run")
@@ -79,7 +63,7 @@ def _run(  # noqa: PLR0913 - one argument an option
     """Do what is missing, then print and write the table."""
     from lima_bench.suites.verbs import run
 
-    request = _request(suite, profile, only, columns, seeds, store, data, sets, plugs)
+    request = request_of(suite, profile, only, columns, seeds, store, data, sets, plugs)
     manner = run.Manner(
         jobs=jobs,
         executor=executor,
@@ -110,7 +94,7 @@ def _prepare(  # noqa: PLR0913 - one argument an option
     """Render or verify the data, cache teacher features and superpixels."""
     from lima_bench.suites.verbs import run
 
-    request = _request(suite, profile, only, columns, None, store, data, sets, plugs)
+    request = request_of(suite, profile, only, columns, None, store, data, sets, plugs)
     manner = run.Manner(
         jobs=jobs, executor=executor, device=device, accept_stale=accept_stale, quiet=quiet
     )
@@ -135,7 +119,7 @@ def _plan(
     """What would run, what is done, what it would cost."""
     from lima_bench.suites.verbs import plan
 
-    request = _request(suite, profile, only, columns, seeds, store, data, sets, plugs)
+    request = request_of(suite, profile, only, columns, seeds, store, data, sets, plugs)
     raise typer.Exit(plan.plan(request, budget=budget, accept_stale=accept_stale, as_json=as_json))
 
 
@@ -156,7 +140,7 @@ def _show(
     """The table as it stands, holes visible."""
     from lima_bench.suites.verbs import show
 
-    request = _request(suite, profile, only, columns, seeds, store, data, sets, plugs)
+    request = request_of(suite, profile, only, columns, seeds, store, data, sets, plugs)
     raise typer.Exit(show.show(request, against=against, as_json=as_json))
 
 
@@ -176,11 +160,15 @@ def _export(  # noqa: PLR0913 - one argument an option
     latex: Annotated[Path | None, typer.Option(metavar="F")] = None,
     markdown: Annotated[Path | None, typer.Option(metavar="F")] = None,
     html: Annotated[Path | None, typer.Option(metavar="F")] = None,
+    figures: Annotated[Path | None, typer.Option(metavar="DIR", help="Not built yet.")] = None,
 ) -> None:
     """Write the table to files."""
     from lima_bench.suites.verbs import show
 
-    request = _request(suite, profile, only, columns, seeds, store, data, sets, plugs)
+    if figures is not None:
+        raise _not_built("lima-bench export --figures")
+
+    request = request_of(suite, profile, only, columns, seeds, store, data, sets, plugs)
     named = {"csv": csv, "tex": latex, "md": markdown, "html": html}
     files = {ending: path for ending, path in named.items() if path is not None}
     raise typer.Exit(show.export(request, files, against=against))
@@ -206,7 +194,7 @@ def _check(
     """A verdict per cell; exit 0 all fine, 1 a verdict failed, 4 cells missing."""
     from lima_bench.suites.verbs import show
 
-    request = _request(suite, profile, only, columns, seeds, store, data, sets, plugs)
+    request = request_of(suite, profile, only, columns, seeds, store, data, sets, plugs)
     raise typer.Exit(show.check(request, against=against, junit=junit, update=update))
 
 
@@ -226,7 +214,7 @@ def _why(
     """The chain behind one number, or what differs from another row."""
     from lima_bench.suites.verbs import why
 
-    request = _request(suite, profile, "*", "*", seeds, store, data, sets, plugs)
+    request = request_of(suite, profile, "*", "*", seeds, store, data, sets, plugs)
     raise typer.Exit(why.why(request, row, column, other_row))
 
 
@@ -272,49 +260,34 @@ def _new(kind: Annotated[str, typer.Argument(metavar="method|dataset")], name: s
     raise _not_built(f"lima-bench new {kind} {name}")
 
 
+class Interrupted(BaseException):
+    """This process is asked to end; not a KeyboardInterrupt, for typer would eat that."""
+
+
 def main() -> None:
     """Run the command line and leave with its exit code."""
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, _interrupt) for number in signals]
     try:
         app(prog_name="lima-bench")
     except UserError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(2)
-    except KeyboardInterrupt:
+    except Interrupted:
         sys.stderr.write("\nInterrupted. What was finished is kept; the same command goes on.\n")
         sys.exit(130)
-    except BrokenPipeError:  # the reader of our output has seen enough
-        sys.stderr.close()
-        sys.exit(0)
+    finally:
+        for number, handler in zip(signals, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    del number, frame
+    raise Interrupted
 
 
 def _not_built(where: str) -> UserError:
-    return UserError(where, "This verb is not built yet.", "CONTRIBUTING.md shows how by hand.")
-
-
-def _request(
-    suite: str,
-    profile: str,
-    only: str,
-    columns: str,
-    seeds: str | None,
-    store: Path | None,
-    data: Path | None,
-    sets: list[str] | None,
-    plugs: list[Path] | None,
-) -> Request:
-    from lima_bench.suites.session import Request, seeds_of
-
-    return Request(
-        suite=suite,
-        profile=profile,
-        only=only,
-        columns=columns,
-        seeds=seeds_of(seeds),
-        store=store,
-        data=data,
-        sets=tuple(sets or ()),
-        plugs=tuple(plugs or ()),
-    )
+    return UserError(where, "This is not built yet.", "See lima-bench --help.")
 
 
 if __name__ == "__main__":

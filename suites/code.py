@@ -1,7 +1,7 @@
 """Which code made a number: a digest of the sources that a stage depends on.
 
-Offers `CodeKeys`, `read_code` and `lineage`. A record whose code differs from today's is *stale*.
-Only `read_code` touches the disk.
+Offers `CodeKeys`, `read_code`, `module_names` and `lineage`. A record whose code differs from
+today's is *stale*. Only `read_code` and `module_names` touch the disk.
 """
 
 from __future__ import annotations
@@ -58,16 +58,36 @@ def read_code() -> Mapping[str, str]:
     """Stage to the digest of its sources, as they lie on disk now."""
     parts = {part: _part_digest(part) for part in _PARTS}
     glue = tree_digest(_GLUE.parent, [_GLUE])
-    depth = {stage: 4 if stage in DOWNSTREAM else 2 if stage == "world" else 3 for stage in STAGES}
-    return {
-        stage: digest([glue, *(parts[part] for part in _PARTS[:n])]) for stage, n in depth.items()
-    }
+    found = {}
+    for stage in STAGES:
+        n_parts = 4 if stage in DOWNSTREAM else 3
+        found[stage] = digest([glue, *(parts[part] for part in _PARTS[:n_parts])])
+    return {**found, "world": digest([parts[part] for part in _PARTS[:2]])}
 
 
-def _part_digest(part: str) -> str:
+def module_names() -> list[str]:
+    """Every module that a job may import.
+
+    Workers are forked with all of them loaded: an edit during a run then reaches no later job,
+    whose record would name code that did not make it.
+    """
+    names = []
+    for part in _PARTS:
+        root = _part_root(part)
+        for path in sorted(root.rglob("*.py")):
+            steps = path.relative_to(root).with_suffix("").parts
+            names.append(".".join(["lima_bench", part, *steps]).removesuffix(".__init__"))
+    return names
+
+
+def _part_root(part: str) -> Path:
     spec = importlib.util.find_spec(f"lima_bench.{part}")
     if spec is None or not spec.submodule_search_locations:
         raise ModuleNotFoundError(f"lima_bench.{part}")
-    root = Path(next(iter(spec.submodule_search_locations)))
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+def _part_digest(part: str) -> str:
+    root = _part_root(part)
     files = [path for path in root.rglob("*") if path.suffix in (".py", ".yaml")]
     return tree_digest(root, files)

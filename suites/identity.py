@@ -46,7 +46,7 @@ def identify(
             root is given: a table can be shown where its data does not lie.
 
     Raises:
-        UserError: The world's settings are wrong, or needed data is not there.
+        UserError: Needed data is not there.
     """
     if profile.data.world is not None:
         return world_identity(profile.data)
@@ -69,26 +69,12 @@ def identify(
 
 
 def world_identity(data: Data) -> Identity:
-    """The settings of a world, checked.
-
-    Raises:
-        UserError: There is no such world, or a setting is wrong.
-    """
-    from pydantic import ValidationError
-
+    """The settings of a world that `load` has checked."""
     from lima_bench.datasets.world.spec import VERSION, WorldSpec, named_spec
 
-    spec = named_spec(str(data.world))
-    if data.settings:
-        try:
-            changed = merged(spec.model_dump(mode="json"), data.settings)
-            spec = WorldSpec.model_validate(changed)
-        except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(str(step) for step in first["loc"])
-            where = f"profile: data.settings.{place}"
-            raise UserError(where, first["msg"], "Mend this entry.") from error
-    return Identity(world=spec.model_dump(mode="json"), world_version=VERSION)
+    spec = merged(named_spec(str(data.world)).model_dump(mode="json"), data.settings)
+    whole = WorldSpec.model_validate(spec).model_dump(mode="json")
+    return Identity(world=whole, world_version=VERSION)
 
 
 def _datasets(suite: Suite) -> Iterable[str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from lima_bench.common.errors import UserError
 from lima_bench.common.hashing import file_digest
 from lima_bench.datasets.api import DATASETS
+from lima_bench.datasets.label_shares import CONVENTIONS
 from lima_bench.lima.methods.catalogue import METHODS, MethodCard
 from lima_bench.lima.teachers.catalogue import TEACHERS, TeacherCard
 from lima_bench.lima.teachers.files import find_weights
@@ -97,6 +98,7 @@ class Known:
         datasets: Id to facts.
         backbones: Id to whether it is built.
         tasks: Id to facts.
+        conventions: Rules by which label shares are chosen.
     """
 
     methods: Mapping[str, MethodCard]
@@ -106,6 +108,7 @@ class Known:
     foreign: Mapping[str, str] = field(default_factory=dict)
     backbones: Mapping[str, bool] = field(default_factory=lambda: BACKBONES)
     tasks: Mapping[str, Task] = field(default_factory=lambda: TASKS)
+    conventions: tuple[str, ...] = tuple(sorted(CONVENTIONS))
 
     def names(self, kind: str) -> list[str]:
         """Ids of one kind (``method``, ``teacher``, ``dataset``, ``backbone``, ``task``)."""

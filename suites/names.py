@@ -11,7 +11,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from lima_bench.common.errors import UserError, unknown_name
-from lima_bench.suites.drafts import Draft
+from lima_bench.datasets.world.spec import SPECS, WorldSpec
+from lima_bench.suites.drafts import Draft, merged
 from lima_bench.suites.known import Known
 from lima_bench.suites.recipe import Recipe
 from lima_bench.suites.schema import RecipeSet
@@ -33,6 +34,8 @@ def check_suite(draft: Draft, profile: Draft, known: Known) -> None:
                 if entry.get("variant") in (None, profile.data.get("variant")):
                     _check_one(draft, (part, number, "recipes"), "recipe set", set_names)
                 _check_method(draft, (part, number), entry, known)
+            if part == "columns":
+                _check_convention(draft, (part, number, "labels"), known)
         _check_unique(draft, part)
     defaults = draft.data.get("defaults")
     if isinstance(defaults, dict):
@@ -44,6 +47,7 @@ def check_suite(draft: Draft, profile: Draft, known: Known) -> None:
 def check_profile(draft: Draft, recipes: Mapping[str, Recipe | None], known: Known) -> None:
     """Names in a profile, and that each recipe is of the kind that its place asks for."""
     _check_one(draft, ("teacher",), "teacher", known.names("teacher"))
+    _check_world(draft)
     splits = draft.data.get("splits")
     for name in splits if isinstance(splits, dict) else ():
         if name not in known.datasets:
@@ -74,6 +78,27 @@ def _check_one(draft: Draft, place: Place, kind: str, names: Iterable[str]) -> N
         error = unknown_name(where, kind, value, names)
         listing = f"   (lima-bench list {kind}s)" if kind in ("method", "dataset") else ""
         draft.errors.append(UserError(error.where, error.what, error.how + listing))
+
+
+def _check_convention(draft: Draft, place: Place, known: Known) -> None:
+    labels = draft.value(place)
+    convention = labels.partition("@")[2] if isinstance(labels, str) else ""
+    if convention and convention not in known.conventions:
+        kind = "label-share convention"
+        draft.errors.append(unknown_name(draft.quoted(place), kind, convention, known.conventions))
+
+
+def _check_world(draft: Draft) -> None:
+    """The world that a profile renders, and the settings that it changes."""
+    name, settings = draft.value(("data", "world")), draft.value(("data", "settings"))
+    if isinstance(name, str) and name not in SPECS:
+        where = draft.quoted(("data", "world"))
+        draft.errors.append(unknown_name(where, "world", name, SPECS))
+    elif isinstance(name, str) and isinstance(settings, dict):
+        try:
+            WorldSpec.model_validate(merged(SPECS[name].model_dump(mode="json"), settings))
+        except ValidationError as error:
+            draft.errors += draft.faults(WorldSpec, error.errors(), ("data", "settings"))
 
 
 def _check_method(draft: Draft, place: Place, entry: Mapping[str, Any], known: Known) -> None:

@@ -27,6 +27,7 @@ class Order:
         data: The data root, where recordings are not rendered.
         device: ``cpu``, ``cuda`` or ``cuda:N``.
         processes: How many processes the job may use.
+        workers: How many of them load data beside a GPU.
         plugs: Plug-in files to import first.
         commit: Of the checkout, empty outside one.
         dirty: Whether the checkout held changes beyond that commit.
@@ -41,6 +42,7 @@ class Order:
     data: Path | None = None
     device: str = "cpu"
     processes: int = 1
+    workers: int = 0
     plugs: tuple[Path, ...] = ()
     commit: str = ""
     dirty: bool = False

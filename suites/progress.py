@@ -18,6 +18,8 @@ from lima_bench.suites.run import Listener
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+_TOO_EARLY_S = 5.0
+
 _WORDS = {
     "done": "done",
     "busy": "another run is at it:",
@@ -61,8 +63,10 @@ class Clock:
 
     def remaining_s(self, now: float) -> float | None:
         """Seconds until the end if it goes on like this; None while nobody can tell."""
-        fraction = self.fraction
-        return None if fraction <= 0.01 else (now - self.begun) * (1 - fraction) / fraction
+        fraction, elapsed = self.fraction, now - self.begun
+        if fraction <= 0.01 or elapsed < _TOO_EARLY_S:
+            return None
+        return elapsed * (1 - fraction) / fraction
 
 
 class Silent:

@@ -58,7 +58,9 @@ class Setup:
         stages: Stage to ``"module:function"``.
         code: Today's code.
         jobs: Jobs at a time.
+        cores: Cores that they share.
         devices: Devices that jobs take in turn.
+        workers: Processes of each job that load data, where a GPU does the rest.
         data: The data root, where recordings are not rendered.
         plugs: Plug-in files.
         commit: Of the checkout.
@@ -69,7 +71,9 @@ class Setup:
     stages: Mapping[str, str]
     code: CodeKeys
     jobs: int = 1
+    cores: int = 1
     devices: tuple[str, ...] = ("cpu",)
+    workers: int = 0
     data: Path | None = None
     plugs: tuple[Path, ...] = ()
     commit: str = ""
@@ -102,8 +106,7 @@ def execute(plan: Plan, setup: Setup, executor: Executor, listener: Listener) ->
 
     A job that fails takes those that read it along; all others go on.
 
-    Raises:
-        KeyboardInterrupt: The user stopped the run; workers are stopped, finished work is kept.
+    Whatever ends it early (Ctrl-C), workers are stopped and finished work is kept.
     """
     run = _Run(plan, setup, executor, listener)
     listener.begin(expected_hours(plan))
@@ -164,7 +167,8 @@ class _Run:
             wanted_code=None if self.plan.accept_stale else step.code,
             data=setup.data,
             device=setup.devices[place],
-            processes=setup.jobs if alone else 1,
+            processes=setup.cores if alone else max(1, setup.cores // setup.jobs),
+            workers=setup.workers,
             plugs=setup.plugs,
             commit=setup.commit,
             dirty=setup.dirty,

@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 Identifier = Annotated[str, Field(pattern=r"^[^\s.*?\[\]/]+$")]
 """Names a row or column: printable, without what globs, paths and ``--set`` need."""
 
-Labels = Annotated[str, Field(pattern=r"^(\d+(\.\d+)?%|half|full)(@[a-z0-9-]+)?$")]
+Labels = Annotated[str, Field(pattern=r"^\d+(\.\d+)?%(@[^@\s]+)?$")]
 """A named label share: ``"1%"`` by the data set's own convention, or ``"1%@slidr-scene"``."""
 
 Variant = Literal["one_teacher", "published"]

@@ -1,7 +1,7 @@
 """What each stage does, in terms of the parts' own functions. Everything heavy is imported inside.
 
-Offers `STAGE_FUNCTIONS` (stage to ``"module:function"``), `PRELOAD` (what workers load once), and
-the functions; each takes a `Context` and returns an `Outcome`.
+Offers `STAGE_FUNCTIONS` (stage to ``"module:function"``), `PRELOAD` (what workers load once, beside
+the modules of all parts), and the functions; each takes a `Context` and returns an `Outcome`.
 """
 
 from __future__ import annotations
@@ -27,14 +27,7 @@ STAGE_FUNCTIONS = {
     "finetune": f"{_HERE}:finetune",
 }
 
-PRELOAD = (
-    "torch",
-    "lima_bench.suites.observe",
-    "lima_bench.lima.pretrain",
-    "lima_bench.lima.superpixels",
-    "lima_bench.downstream.linear_probe",
-    "lima_bench.downstream.finetune",
-)
+PRELOAD = ("torch", "lima_bench.suites.observe", "lima_bench.suites.stages")
 
 CHECKPOINT = "checkpoint.safetensors"
 
@@ -123,6 +116,7 @@ def pretrain(context: Context) -> Outcome:
             checkpoint=checkpoint,
             report=context.report,
             device=context.device,
+            workers=context.workers,
         )
     return Outcome(scores, {"checkpoint_digest": read_meta(checkpoint)["digest"]}, _engine())
 
@@ -180,6 +174,7 @@ def _ask(context: Context, run: Any) -> Outcome:
         folder=context.state,
         report=context.report,
         device=context.device,
+        workers=context.workers,
     )
     details = {**result.details, "label_share": share.digest}
     return Outcome(result.scores, details, _engine())

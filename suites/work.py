@@ -49,6 +49,7 @@ class Context:
         data: The data root, where recordings are not rendered.
         device: ``cpu``, ``cuda`` or ``cuda:N``.
         processes: How many processes the job may use.
+        workers: How many of them load data beside a GPU.
     """
 
     job: Job
@@ -60,6 +61,7 @@ class Context:
     data: Path | None
     device: str
     processes: int
+    workers: int
 
 
 @dataclass(frozen=True)
@@ -77,10 +79,16 @@ class Outcome:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
 
-def perform(order: Order, send: Send) -> None:
+def perform(order: Order, send: Send, *, own_process: bool = False) -> None:
     """Do the job of `order` unless a good record exists or someone else is at it; tell by `send`.
 
     Never raises for a fault of the job: that is an event too.
+
+    Args:
+        order: What to do.
+        send: Takes events.
+        own_process: Whether this process does nothing else: what it prints then goes to a file
+            beside the unfinished work instead of into the driver's progress bars.
     """
     key = order.job.key
     try:
@@ -91,7 +99,7 @@ def perform(order: Order, send: Send) -> None:
             elif found(store, order):
                 send(Event(key, "done", facts={"found": True}))
             else:
-                record = _do(store, order, send)
+                record = _do(store, order, send, own_process)
                 send(Event(key, "done", facts={"hours": record.measured["wall_hours"]}))
     except UserError as error:
         _note(order, error.what, str(error))
@@ -110,7 +118,7 @@ def found(store: Store, order: Order) -> bool:
     return not record.details.get("artifact") or store.artifact(order.job.key).is_dir()
 
 
-def _do(store: Store, order: Order, send: Send) -> Record:
+def _do(store: Store, order: Order, send: Send, own_process: bool) -> Record:
     """Run the stage function and keep its record."""
     from lima_bench.suites import observe
 
@@ -118,6 +126,8 @@ def _do(store: Store, order: Order, send: Send) -> Record:
     job, codes = order.job, _input_codes(store, order)
     code = lineage(order.own_code, codes)
     state = _fresh_state(store, job.key, code)
+    if own_process:
+        _print_into(state / "output.txt")
     shutil.rmtree(store.artifact(job.key), ignore_errors=True)
     module, name = order.stages[job.stage].split(":")
     function: Callable[[Context], Outcome] = getattr(importlib.import_module(module), name)
@@ -131,6 +141,7 @@ def _do(store: Store, order: Order, send: Send) -> Record:
         "wall_hours": (time.perf_counter() - clock) / 3600,
         "cpu_hours": (_cpu_seconds() - before) / 3600,
         "peak_memory_gb": _peak_memory_gb(),
+        "disk_gb": _disk_gb(store.artifact(job.key)),
         "started": started.isoformat(timespec="seconds"),
     }
     details = {**outcome.details, "artifact": store.artifact(job.key).is_dir()}
@@ -163,6 +174,7 @@ def _context(store: Store, order: Order, state: Path, report: Report) -> Context
         data=order.data,
         device=order.device,
         processes=order.processes,
+        workers=order.workers,
     )
 
 
@@ -197,6 +209,15 @@ def _fresh_state(store: Store, key: str, code: str) -> Path:
         store.clear_partial(key)
         write_atomic(marker, code)
     return folder
+
+
+def _print_into(path: Path) -> None:
+    """Send what this process and its libraries print to the end of `path`."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with path.open("ab") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
 
 
 def _note(order: Order, reason: str, text: str) -> None:
@@ -239,6 +260,10 @@ def _peak_memory_gb() -> float:
     unit = 1 if sys.platform == "darwin" else 1024
     who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     return max(resource.getrusage(one).ru_maxrss for one in who) * unit / 1e9
+
+
+def _disk_gb(folder: Path) -> float:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e9
 
 
 def _provenance(order: Order, code: str) -> dict[str, Any]:

@@ -127,7 +127,7 @@ def _child(order: Order, pipe: Connection) -> None:
         with lock, contextlib.suppress(BrokenPipeError):
             pipe.send(event)
 
-    work.perform(order, send)
+    work.perform(order, send, own_process=True)
 
 
 def _die_with_driver(pipe: Connection) -> None:

@@ -105,9 +105,11 @@ def _stage_line(steps: list[Step]) -> str:
 def _cost_line(steps: list[Step]) -> str:
     known = [s.estimate.wall_hours for s in steps if s.estimate.wall_hours is not None]
     peaks = [s.estimate.peak_memory_gb for s in steps if s.estimate.peak_memory_gb is not None]
+    disk = sum(step.estimate.disk_gb or 0.0 for step in steps)
     unknown = len(steps) - len(known)
     parts = [f"~ {span(sum(known) * 3600)} of work"] if known else []
     parts += [f"peak {max(peaks):.1f} GB"] if peaks else []
+    parts += [f"disk {disk:.1f} GB"] if disk >= 0.05 else []
     if unknown and any(step.job.stage in DOWNSTREAM or step.job.inputs for step in steps):
         parts.append(f"({unknown} of unknown cost: no record yet)")
     return "   ".join(parts)
@@ -131,5 +133,6 @@ def _step_json(step: Step) -> dict[str, Any]:
         "runs": step.runs,
         "wall_hours": step.estimate.wall_hours,
         "peak_memory_gb": step.estimate.peak_memory_gb,
+        "disk_gb": step.estimate.disk_gb,
         "basis": step.estimate.basis,
     }

@@ -13,6 +13,7 @@ import typer
 from lima_bench.common.errors import UserError
 from lima_bench.results.export import write_all
 from lima_bench.results.table import Table
+from lima_bench.suites.code import module_names
 from lima_bench.suites.executors.base import make_executor
 from lima_bench.suites.machine import checkout, core_count, devices_for
 from lima_bench.suites.plan import Plan
@@ -87,13 +88,16 @@ def _work(
         stages=STAGE_FUNCTIONS,
         code=session.code,
         jobs=jobs,
+        # On the CPU a job is one thread, so more cores than jobs would only blur --jobs.
+        cores=jobs if manner.device == "cpu" else core_count(),
         devices=devices,
+        workers=0 if manner.device == "cpu" else max(0, core_count() // jobs - 1),
         data=session.data,
         plugs=tuple(path.resolve() for path in request.plugs),
         commit=commit,
         dirty=dirty,
     )
-    executor = make_executor(manner.executor, jobs, PRELOAD)
+    executor = make_executor(manner.executor, jobs, [*PRELOAD, *module_names()])
     listener = make_listener(quiet=manner.quiet or manner.as_json)
     return session, execute(plan, setup, executor, listener)
 

@@ -55,9 +55,11 @@ def check(request: Request, *, against: str | None, junit: Path | None, update: 
         junit: Where to write the verdicts for continuous integration.
         update: Keep today's numbers as the golden ones instead.
     """
-    table = current_table(request, against)
+    session = open_session(request, write=False)
+    table = table_of(session, session.plan(accept_stale=True), _against(against))
     if update:
-        typer.echo(f"Written: {write_golden(table, tolerance=0.5)}")
+        path = write_golden(table, tolerance=session.loaded.suite.check.tolerance)
+        typer.echo(f"Written: {path}")
         return 0
     if junit is not None:
         write_atomic(junit, to_junit(table))

@@ -46,6 +46,7 @@ def _known_with(
             name: DatasetFacts(title, 1, shares) if name in datasets else DatasetFacts(title)
             for name, title in PLANNED_DATASETS.items()
         },
+        conventions=("every-nth", "first", "other"),
         tasks={**TASKS, "detect": Task("detection")},
     )
 

@@ -1,4 +1,4 @@
-"""A driver as a program of its own, for tests with several of them: STORE JOBS [SEEDS]."""
+"""A driver as a program of its own, for tests with several of them: STORE JOBS [EXECUTOR]."""
 
 from __future__ import annotations
 
@@ -41,7 +41,22 @@ def main(store: str, jobs: str, executor: str = "process") -> int:
     return execute(plan, setup, pool, Lines(sys.stdout)).exit_code
 
 
+def through_the_command_line(store: str) -> None:
+    """``lima-bench run`` with the stages that train nothing."""
+    import fake_stages
+
+    from lima_bench.suites import cli
+    from lima_bench.suites.verbs import run
+
+    run.STAGE_FUNCTIONS, run.PRELOAD = fake_stages.STAGES, ("lima_bench.suites.observe",)
+    words = ["run", "table1", "--only", "random", "--columns", "nus-lp", "--store", store]
+    sys.argv = ["lima-bench", *words]
+    cli.main()
+
+
 if __name__ == "__main__":
+    if sys.argv[2] == "cli":
+        through_the_command_line(sys.argv[1])
     try:
         sys.exit(main(*sys.argv[1:]))
     except KeyboardInterrupt:

@@ -25,9 +25,10 @@ def drive(store: Path, jobs: int = 2, executor: str = "process") -> subprocess.P
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
+def finish(process: subprocess.Popen[str], *, noisy: bool = False) -> tuple[int, str]:
     out, err = process.communicate(timeout=60)
     assert process.returncode in (0, 2, 3, 130), err
+    assert ("noise" in err) == noisy, err  # what jobs print stays out of the driver's output
     return process.returncode, out
 
 
@@ -67,6 +68,7 @@ def test_records_hold_what_was_measured_and_what_made_them(reference: Path) -> N
     assert len(records) == N_JOBS
     for record in records:
         assert record.measured["peak_memory_gb"] > 0.005
+        assert (record.measured["disk_gb"] > 0) == record.details["artifact"]
         assert 0 <= record.measured["wall_hours"] < 0.01
         assert record.provenance["packages"]["numpy"]
         assert len(record.provenance["code"]) == 64
@@ -107,7 +109,7 @@ def test_a_second_run_does_nothing(reference: Path) -> None:
 
 
 def test_one_job_at_a_time_in_this_process_gives_the_same(reference: Path, tmp_path: Path) -> None:
-    assert finish(drive(tmp_path / "store", 1, "inline"))[0] == 0
+    assert finish(drive(tmp_path / "store", 1, "inline"), noisy=True)[0] == 0
     assert fingerprints(tmp_path / "store") == fingerprints(reference / "store")
     assert len({pid for *_, pid in calls(tmp_path)}) == 1
 
@@ -125,6 +127,7 @@ def test_a_defect_skips_what_reads_it_and_nothing_else(tmp_path: Path) -> None:
     (failed,) = [path for path in (tmp_path / "store" / "partial").iterdir()]
     assert store.failure(failed.name) == "ValueError: a defect"
     assert "Traceback" in (failed / "error.txt").read_text()
+    assert "noise of superpixels" in (failed / "output.txt").read_text()
     behave(tmp_path)
     assert finish(drive(tmp_path / "store"))[0] == 0
     assert store.failure(failed.name) is None
@@ -186,6 +189,26 @@ def test_an_interrupted_run_leaves_no_worker_and_goes_on(
     assert fingerprints(tmp_path / "store") == fingerprints(reference / "store")
     assert calls(tmp_path)[: len(finished)] == finished
     assert len(calls(tmp_path)) == N_JOBS
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_command_line_ends_with_130_when_interrupted(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    behave(tmp_path, pretrain="forever")
+    driver = subprocess.Popen(
+        [sys.executable, str(DRIVER), str(tmp_path / "store"), "cli"],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for(lambda: [c for c in calls(tmp_path, "begin") if c[0] == "pretrain"])
+    driver.send_signal(number)
+    _, err = driver.communicate(timeout=20)
+    assert driver.returncode == 130
+    assert "Interrupted. What was finished is kept; the same command goes on." in err
+    assert "Traceback" not in err
+    workers = [int(pid) for _, _, pid in calls(tmp_path, "begin")]
+    wait_for(lambda: not any(alive(pid) for pid in workers), 5.0)
 
 
 def test_two_drivers_share_the_work(reference: Path, tmp_path: Path) -> None:

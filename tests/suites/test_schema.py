@@ -158,6 +158,11 @@ def test_set_changes_suite_profile_and_recipes(known: Known) -> None:
         ("pretrain.length.steps=[1", "--set pretrain.length.steps=[1\n  The value is no YAML"),
         ("pretrain.optimiser.lrr=3", 'no key "lrr" here. Did you mean "lr"?'),
         ("finetune.report=best_of", "Input should be 'last' or 'best'"),
+        ("columns.nus-1%.labels=1%@frst", 'no label-share convention "frst". Did you mean "first"'),
+        ("columns.nus-1%.labels=half", "String should match pattern"),
+        ("profile.data.world=smok", 'There is no world "smok". Did you mean "smoke"?'),
+        ("profile.data.settings={nuscenes: {azimuth: 3}}", 'Did you mean "azimuths"?'),
+        ("profile.data.settings.nuscenes.azimuths=0", "greater than or equal to 1"),
         ("profile.variant=all", "Input should be 'one_teacher' or 'published'"),
     ],
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -40,6 +41,8 @@ def note(context: Context, text: str) -> None:
 def behave(context: Context) -> None:
     note(context, "begin")
     path = base(context) / "behave.json"
+    if context.job.stage == "superpixels":
+        sys.stderr.write("noise of superpixels\n")
     how = json.loads(path.read_text()).get(context.job.stage) if path.exists() else None
     if how == "fail":
         raise ValueError("a defect")
