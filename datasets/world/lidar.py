@@ -131,7 +131,7 @@ def _roof(scene: Scene, mount: LidarMount, time_s: float) -> Shapes:
     """The ego's roof, which the lowest beams graze."""
     build = Builder(Label.EGO)
     middle = float(mount.spin_to_ego[0, 3])
-    build.box((middle, 0, 1.48), (1.3, 1.1, 0.08), Material.CAR_PAINT)
+    build.box((middle, 0, 1.51), (1.0, 0.6, 0.08), Material.CAR_PAINT)
     x, y, z, yaw = scene.ego.track.poses(np.array([time_s]))[0]
     shapes = place(build.shapes(), (x, y, z), yaw, moving=True)
     before, after = scene.ego.track.poses(np.array([time_s - 0.05, time_s + 0.05]))

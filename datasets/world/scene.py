@@ -129,7 +129,7 @@ def draw_scene(
         street=street,
         things=tuple(plan.things),
         ego=ego,
-        weather=draw_weather(rng),
+        weather=draw_weather(rng, style.weather),
         seed=derive_seed(seed, "sensors") % (1 << 31),
         town_to_global=town_to_global,
     )

@@ -6,8 +6,7 @@ Offers `WorldSpec` with its parts `NuScenesDrive` and `SemanticKittiDrive`, and 
 
 from __future__ import annotations
 
-from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -17,7 +16,15 @@ from lima_bench.common.hashing import digest
 VERSION = 1
 """Raise it when the same `WorldSpec` is meant to show something else."""
 
-NUSCENES_CAMERAS = (
+CameraName = Literal[
+    "CAM_FRONT",
+    "CAM_FRONT_RIGHT",
+    "CAM_FRONT_LEFT",
+    "CAM_BACK",
+    "CAM_BACK_LEFT",
+    "CAM_BACK_RIGHT",
+]
+NUSCENES_CAMERAS: tuple[CameraName, ...] = (
     "CAM_FRONT",
     "CAM_FRONT_RIGHT",
     "CAM_FRONT_LEFT",
@@ -65,9 +72,9 @@ class NuScenesDrive(_Settings):
     image_width: Positive = 192
     azimuths: Positive = 480
     max_range_m: float = Field(default=60.0, gt=5)
-    cameras: tuple[str, ...] = NUSCENES_CAMERAS
+    cameras: tuple[CameraName, ...] = NUSCENES_CAMERAS
 
-    @cached_property
+    @property
     def pretrain_indices(self) -> frozenset[int]:
         """Which train scenes are the longer ones."""
         count = min(self.pretrain_scenes, self.train_scenes)
@@ -118,7 +125,7 @@ class WorldSpec(_Settings):
     nuscenes: NuScenesDrive = NuScenesDrive()
     semantickitti: SemanticKittiDrive = SemanticKittiDrive()
 
-    @cached_property
+    @property
     def digest(self) -> str:
         """Content address of the settings and of the world's version."""
         settings: dict[str, Any] = self.model_dump(mode="json")

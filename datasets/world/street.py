@@ -37,6 +37,7 @@ class Style:
         median: Chance of a raised median.
         works: Chance of road works in a street that need not show every class.
         machines: Whether road works belong to the classes that a street may have to show.
+        weather: Shares of sun, clouds, dusk, night and rain.
         rare: Chance of each rare class (bus, trailer, ...) in a street that need not show it.
     """
 
@@ -53,6 +54,7 @@ class Style:
     median: float
     works: float
     machines: bool
+    weather: tuple[float, float, float, float, float]
     rare: float
 
 
@@ -61,7 +63,7 @@ CITY = Style(
     urban=0.5,
     curve_m=9.0,
     slope=0.025,
-    trees=7.0,
+    trees=10.0,
     houses=0.25,
     parked=0.65,
     traffic=1.8,
@@ -70,6 +72,7 @@ CITY = Style(
     median=0.4,
     works=0.6,
     machines=True,
+    weather=(0.42, 0.33, 0.10, 0.06, 0.09),
     rare=0.6,
 )
 SUBURB = Style(
@@ -77,7 +80,7 @@ SUBURB = Style(
     urban=0.12,
     curve_m=14.0,
     slope=0.035,
-    trees=11.0,
+    trees=17.0,
     houses=0.8,
     parked=0.5,
     traffic=0.9,
@@ -86,6 +89,7 @@ SUBURB = Style(
     median=0.08,
     works=0.12,
     machines=False,
+    weather=(0.55, 0.40, 0.0, 0.0, 0.05),
     rare=0.35,
 )
 

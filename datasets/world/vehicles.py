@@ -28,7 +28,7 @@ def _builder(rng: np.random.Generator, label: Label) -> Builder:
 def _wheels(build: Builder, axles: list[float], width: float, radius: float) -> None:
     for x in axles:
         for side in (-1, 1):
-            y = side * (width / 2 - 0.12)
+            y = side * (width / 2 - 0.108)
             build.wheel((x, y, radius), radius, 0.24)
             rim = (x, y + side * 0.105, radius)
             build.wheel(rim, radius * 0.58, 0.04, METAL, (0.55, 0.56, 0.58))

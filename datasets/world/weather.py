@@ -6,6 +6,7 @@ Offers `Weather` and `draw_weather`.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -49,12 +50,11 @@ class Weather(NamedTuple):
 
 
 NAMES = ("sunny", "cloudy", "dusk", "night", "rain")
-_SHARES = (0.42, 0.33, 0.10, 0.06, 0.09)
 
 
-def draw_weather(rng: np.random.Generator) -> Weather:
-    """The weather of one scene: mostly by day and dry."""
-    kind = pick(rng, _SHARES)
+def draw_weather(rng: np.random.Generator, shares: Sequence[float]) -> Weather:
+    """The weather of one scene; `shares` of the kinds in the order of `NAMES`."""
+    kind = pick(rng, shares)
     turn = rng.uniform(0, 2 * math.pi)
     rise = math.radians(rng.uniform(28, 62) if kind != 2 else rng.uniform(8, 18))
     flat = math.cos(rise)
