@@ -65,7 +65,8 @@ def recording_count(spec: WorldSpec, sensor: Sensor, split: Split) -> int:
         raise UserError("world", "The teacher's split has no end.", "Choose how many to draw.")
     if sensor == "nuscenes":
         return spec.nuscenes.train_scenes if split == "train" else spec.nuscenes.val_scenes
-    return len(TRAIN_SEQUENCES if split == "train" else VAL_SEQUENCES)
+    sequences = TRAIN_SEQUENCES if split == "train" else VAL_SEQUENCES
+    return len(sequences) if spec.semantickitti.scans(split) else 0
 
 
 def drive(spec: WorldSpec, sensor: Sensor, split: Split, index: int) -> Recording:

@@ -16,7 +16,7 @@ from lima_bench.datasets.rigid import inverse
 from lima_bench.datasets.sample import Float64, Int64
 from lima_bench.datasets.world.compiled import compiled
 from lima_bench.datasets.world.ground import Triple
-from lima_bench.datasets.world.labels import Label
+from lima_bench.datasets.world.labels import IS_OBJECT, Label
 from lima_bench.datasets.world.lidar_rays import GROUND, NOTHING, Turn, trace
 from lima_bench.datasets.world.materials import DROP_OUT, REFLECTIVITY, Material
 from lima_bench.datasets.world.noise import bell, chance
@@ -87,7 +87,7 @@ def spin(now: Instant, mount: LidarMount, timestamp_us: int) -> Spin:
         intensity=points[:, 3].astype(np.float32),
         ring=facts[:, 0],
         label=facts[:, 1],
-        instance=facts[:, 2],
+        instance=np.where(IS_OBJECT[facts[:, 1]], facts[:, 2], 0),
         moving=facts[:, 3] > 0,
         lidar_to_ego=mount.lidar_to_ego,
         ego_to_global=scene.town_to_global @ ego,

@@ -37,6 +37,9 @@ VAL_SEQUENCES = ("08",)
 
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
+# A street is drawn whole, with everything that will happen in it: a minute and a half at most.
+Keyframes = Annotated[int, Field(ge=1, le=180)]
+Scans = Annotated[int, Field(ge=0, le=900)]
 
 
 class _Settings(BaseModel):
@@ -62,11 +65,11 @@ class NuScenesDrive(_Settings):
     """
 
     train_scenes: Count = 200
-    train_keyframes: Positive = 3
+    train_keyframes: Keyframes = 3
     pretrain_scenes: Count = 24
-    pretrain_keyframes: Positive = 8
+    pretrain_keyframes: Keyframes = 8
     val_scenes: Count = 20
-    val_keyframes: Positive = 2
+    val_keyframes: Keyframes = 2
     sweeps_per_keyframe: Count = 1
     image_height: Positive = 112
     image_width: Positive = 192
@@ -100,8 +103,8 @@ class SemanticKittiDrive(_Settings):
         max_range_m: Where the LiDAR's returns end.
     """
 
-    train_scans: Count = 50
-    val_scans: Count = 40
+    train_scans: Scans = 50
+    val_scans: Scans = 40
     image_height: Positive = 96
     image_width: Positive = 320
     azimuths: Positive = 360

@@ -13,7 +13,7 @@ import pytest
 
 from lima_bench.common.errors import UserError
 from lima_bench.datasets.world.drive import drive, recording_count
-from lima_bench.datasets.world.labels import NAMES, SCORED_16, SCORED_19, Label
+from lima_bench.datasets.world.labels import IS_OBJECT, NAMES, SCORED_16, SCORED_19, Label
 from lima_bench.datasets.world.materials import Material
 from lima_bench.datasets.world.recording import LidarScan, Moment, Picture, Recording
 from lima_bench.datasets.world.spec import (
@@ -177,6 +177,8 @@ def test_scans_are_well_formed(nuscenes: Recording, kitti: Recording) -> None:
             assert scan.intensity.min() >= 0
             assert scan.intensity.max() <= 1
             assert set(np.unique(scan.ring)) <= set(range(beams))
+            assert (scan.instance[~IS_OBJECT[scan.label]] == 0).all()
+            assert (scan.instance[IS_OBJECT[scan.label]] > 0).all()
             for part in (scan.ring, scan.label, scan.instance, scan.moving, scan.intensity):
                 assert part.shape == (count,)
 

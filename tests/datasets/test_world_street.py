@@ -8,7 +8,7 @@ import pytest
 from lima_bench.datasets.world.claims import Claims, overlap
 from lima_bench.datasets.world.ground import FAR, KERB_M
 from lima_bench.datasets.world.kerbs import kerb_distance
-from lima_bench.datasets.world.labels import Label
+from lima_bench.datasets.world.labels import IS_OBJECT, Label
 from lima_bench.datasets.world.plan import EGO_SIZE
 from lima_bench.datasets.world.scene import Scene, draw_scene
 from lima_bench.datasets.world.street import CITY, SUBURB, Street, draw_street
@@ -144,10 +144,8 @@ def test_vehicles_drive_on_the_right(scene: Scene) -> None:
 
 def test_parts_lie_in_their_boxes(scene: Scene) -> None:
     """Every part of what gets a box lies in it but for a few centimetres."""
-    from lima_bench.datasets.world.plan import ANNOTATED
-
     for thing in scene.things:
-        if thing.model.label not in ANNOTATED:
+        if not IS_OBJECT[thing.model.label]:
             continue
         rows = thing.model.shapes.rows
         cos, sin = abs(rows[:, 3]), abs(rows[:, 4])
