@@ -9,9 +9,8 @@ import math
 
 import numpy as np
 
-from lima_bench.datasets.world.labels import NAMES
+from lima_bench.datasets.world.labels import IS_OBJECT, NAMES
 from lima_bench.datasets.world.lidar import Spin
-from lima_bench.datasets.world.plan import ANNOTATED
 from lima_bench.datasets.world.recording import Annotation
 from lima_bench.datasets.world.scene import Scene
 from lima_bench.datasets.world.things import Thing
@@ -25,7 +24,7 @@ def annotate(scene: Scene, spin: Spin, time_s: float) -> tuple[Annotation, ...]:
     return tuple(
         _annotation(scene, thing, time_s, int(counts[thing.instance]), spin)
         for thing in scene.things
-        if thing.model.label in ANNOTATED and counts[thing.instance] > 0
+        if IS_OBJECT[thing.model.label] and counts[thing.instance] > 0
     )
 
 

@@ -78,7 +78,7 @@ def _trees(plan: Plan, side: int) -> None:
         if rng.random() < 0.45:
             offset = kerb + float(rng.uniform(1.3, max(1.4, street.ground.walk[side] - 0.2)))
         else:
-            offset = street.behind_walk(side) + float(rng.uniform(2, 16))
+            offset = street.behind_walk(side) + float(rng.uniform(2, 28))
         track = plan.beside(x, _sign(side) * offset)
         room = plan.kerb_clearance(track, 0.3, 0.3)
         if room > 1.0:
@@ -89,7 +89,7 @@ def _trees(plan: Plan, side: int) -> None:
 
 def _bushes(plan: Plan, side: int) -> None:
     rng, street = plan.rng, plan.street
-    for _ in range(rng.poisson(0.05 * (street.end_m - street.start_m))):
+    for _ in range(rng.poisson(0.08 * (street.end_m - street.start_m))):
         x = float(rng.uniform(street.start_m, street.end_m))
         offset = street.behind_walk(side) + float(street.ground.paved[side]) + rng.uniform(1, 9)
         track = plan.beside(x, _sign(side) * float(offset))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -119,11 +120,18 @@ def _written(spec: WorldSpec, root: Path, jobs: list[Job], processes: int) -> It
         return
     # Fresh interpreters: a fork would copy the threads that torch holds in the caller.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(processes, len(jobs) or 1), mp_context=context)
+    pool = ProcessPoolExecutor(
+        min(processes, len(jobs) or 1), mp_context=context, initializer=_one_thread
+    )
     try:
         yield from pool.map(partial(_record, spec, root), jobs)
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _one_thread() -> None:
+    """Called before numpy is imported: children share the cores, so none may take them all."""
+    os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
 
 
 def _record(spec: WorldSpec, root: Path, job: Job) -> Any:

@@ -24,6 +24,19 @@ def _facade(rng: np.random.Generator) -> tuple[Material, Colour]:
     return Material.CONCRETE, near(rng, (0.56, 0.56, 0.55), 0.04)
 
 
+_DOORS: tuple[Colour, ...] = ((0.36, 0.24, 0.15), (0.16, 0.24, 0.20), (0.45, 0.12, 0.10))
+
+
+def _door(rng: np.random.Generator) -> Colour:
+    return near(rng, _DOORS[int(rng.integers(len(_DOORS)))], 0.03)
+
+
+def _found(build: Builder, length_m: float, depth_m: float, deep_m: float) -> None:
+    """A base that reaches into the ground, so that nothing floats where the ground falls."""
+    size = (length_m, depth_m, deep_m + 0.08)
+    build.box((0, 0, (0.08 - deep_m) / 2), size, Material.CONCRETE)
+
+
 def block(rng: np.random.Generator, width_m: float, depth_m: float) -> Model:
     """A building of several floors with windows, often a shop below and a parapet above."""
     build = Builder(Label.BUILDING, float(rng.integers(1000)))
@@ -42,6 +55,7 @@ def block(rng: np.random.Generator, width_m: float, depth_m: float) -> Model:
         texture=Texture.WINDOWS,
         scale=scale,
     )
+    _found(build, width_m, depth_m, 1.5)
     under = (width_m - 0.1, depth_m - 0.1, base)
     if shop:
         build.box((0, 0, base / 2), under, material, near(rng, colour, 0.06), texture=Texture.SHOP)
@@ -51,7 +65,7 @@ def block(rng: np.random.Generator, width_m: float, depth_m: float) -> Model:
     else:
         build.box((0, 0, base / 2), under, Material.CONCRETE)
         build.box(
-            (width_m * 0.2, -depth_m / 2 - 0.04, 1.1), (1.2, 0.12, 2.2), Material.WOOD, vivid(rng)
+            (width_m * 0.2, -depth_m / 2 - 0.04, 1.1), (1.2, 0.12, 2.2), Material.WOOD, _door(rng)
         )
     build.box(
         (0, 0, tall + 0.2),
@@ -91,6 +105,7 @@ def house(rng: np.random.Generator, width_m: float, depth_m: float) -> Model:
         texture=Texture.WINDOWS,
         scale=2.8 + 10 * 26,
     )
+    _found(build, width_m + 0.1, depth_m + 0.1, 1.5)
     pitch = float(rng.uniform(0.35, 0.5)) * depth_m
     tiles = near(rng, ((0.46, 0.22, 0.16), (0.28, 0.28, 0.30))[int(rng.integers(2))], 0.04)
     build.box(
@@ -108,7 +123,7 @@ def house(rng: np.random.Generator, width_m: float, depth_m: float) -> Model:
         texture=Texture.BRICKS,
     )
     build.box(
-        (-width_m * 0.15, -depth_m / 2 - 0.04, 1.1), (1.1, 0.12, 2.1), Material.WOOD, vivid(rng)
+        (-width_m * 0.15, -depth_m / 2 - 0.04, 1.1), (1.1, 0.12, 2.1), Material.WOOD, _door(rng)
     )
     return Model(Label.BUILDING, (width_m + 0.7, depth_m + 0.9, tall + pitch), build.shapes())
 
@@ -117,6 +132,7 @@ def wall(rng: np.random.Generator, length_m: float) -> Model:
     """A garden wall along x."""
     build = Builder(Label.WALL, float(rng.integers(1000)))
     tall = float(rng.uniform(0.9, 2.2))
+    _found(build, length_m, 0.3, 0.5)
     build.box(
         (0, 0, tall / 2),
         (length_m, 0.3, tall),
@@ -136,8 +152,8 @@ def fence(rng: np.random.Generator, length_m: float) -> Model:
     material = Material.WOOD if wooden else Material.METAL
     colour = near(rng, (0.50, 0.40, 0.28) if wooden else (0.25, 0.32, 0.28), 0.06)
     build.box(
-        (0, 0, tall / 2),
-        (length_m, 0.06, tall),
+        (0, 0, tall / 2 - 0.1),
+        (length_m, 0.06, tall + 0.2),
         material,
         colour,
         texture=Texture.MESH,

@@ -16,13 +16,14 @@ from lima_bench.datasets.world.film import develop
 from lima_bench.datasets.world.materials import COLOUR
 from lima_bench.datasets.world.recording import Picture
 from lima_bench.datasets.world.rigs import CameraMount
-from lima_bench.datasets.world.scene import Scene
+from lima_bench.datasets.world.scene import Instant, Scene
 from lima_bench.datasets.world.shading import UInt8, shade
 from lima_bench.datasets.world.shadows import CELL_M, Shadows, cast_shadows
-from lima_bench.datasets.world.shapes import Shapes, concatenate
+from lima_bench.datasets.world.shapes import Shapes
 
 _SHADOW_RANGE_M = 45.0
 _STRONG_SUN = 0.3
+_MIDDLE_GREY = 0.44
 
 
 @dataclass(frozen=True)
@@ -30,24 +31,19 @@ class Darkroom:
     """What the exposures of one keyframe share.
 
     Attributes:
-        scene: The street.
-        time_s: Of the keyframe.
-        shapes: Every solid at that time.
+        now: The scene at the keyframe's time.
         shadows: On the ground around the ego.
     """
 
-    scene: Scene
-    time_s: float
-    shapes: Shapes
+    now: Instant
     shadows: Shadows
 
 
-def open_darkroom(scene: Scene, time_s: float, standing: Shadows) -> Darkroom:
+def open_darkroom(now: Instant, standing: Shadows) -> Darkroom:
     """Prepare the pictures of a keyframe; `standing` holds the shadows of what never moves."""
     shadows = standing._replace(sun=standing.sun.copy(), sky=standing.sky.copy())
-    moving = concatenate(t.shapes_at(time_s) for t in scene.things if t.moving)
-    _cast(scene, moving, shadows)
-    return Darkroom(scene, time_s, concatenate([scene.standing, moving]), shadows)
+    _cast(now.scene, now.moving, shadows)
+    return Darkroom(now, shadows)
 
 
 def standing_shadows(scene: Scene, duration_s: float) -> Shadows:
@@ -70,10 +66,10 @@ def _cast(scene: Scene, shapes: Shapes, shadows: Shadows) -> None:
 
 def photograph(room: Darkroom, mount: CameraMount, timestamp_us: int) -> Picture:
     """Expose one camera at its own time."""
-    scene, time_s = room.scene, room.time_s + mount.later_s
+    scene, time_s = room.now.scene, room.now.time_s + mount.later_s
     ego = scene.ego_to_town(time_s)
     view = _view(mount, ego @ mount.camera_to_ego)
-    rows, tags = room.shapes.rows, room.shapes.tags
+    rows, tags = room.now.shapes.rows, room.now.shapes.tags
     depth, owner, below = look(view, scene.street.ground.table, rows, tags)
     look_seed = scene.street.ground.seed
     image, material, label, metres = shade(
@@ -119,7 +115,11 @@ def _triple(vector: Float64) -> tuple[float, float, float]:
 
 def _develop(image: Float32, seed: int, *, night: bool) -> UInt8:
     rng = np.random.default_rng(seed)
-    gain = rng.uniform(0.88, 1.16) * (1.6 if night else 1.0) * rng.uniform(0.97, 1.03, 3)
+    # The camera meters its own picture, as cars' cameras do, between limits that keep night dark.
+    metered = _MIDDLE_GREY / max(float(image.mean()), 1e-3)
+    limits = (0.8, 1.9) if night else (0.7, 1.7)
+    exposure = min(max(metered, limits[0]), limits[1]) * rng.uniform(0.9, 1.12)
+    gain: Float64 = exposure * rng.uniform(0.97, 1.03, 3)
     sigma = float(rng.uniform(0.008, 0.022) * (1.8 if night else 1.0))
     pixels: UInt8 = develop(image, gain, sigma, int(rng.integers(1 << 31)))
     return pixels

@@ -24,7 +24,7 @@ def _sign(side: int) -> int:
 def cast_rare(plan: Plan, *, all_classes: bool) -> None:
     """Place the rare classes; each of them for certain, or by the style's chance."""
     rng, style = plan.rng, plan.street.style
-    if all_classes or rng.random() < style.works:
+    if (all_classes and style.machines) or rng.random() < style.works:
         _works(plan)
     steps: tuple[Callable[[Plan], object], ...] = (
         _trailer,
@@ -45,20 +45,21 @@ def _near(plan: Plan, before_m: float, beyond_m: float) -> float:
     return float(plan.rng.uniform(-before_m, plan.travel_m + beyond_m))
 
 
-def _moving(plan: Plan, draw: Callable[[], Model], before_m: float, beyond_m: float) -> bool:
-    """A vehicle on any lane that is near the ego half-way through the drive."""
+def _moving(plan: Plan, model: Model, nearest_m: float, farthest_m: float) -> bool:
+    """A vehicle on any lane, that far from the ego half-way through the drive."""
     rng = plan.rng
     half = plan.claims.times_s[-1] / 2
     for _ in range(_TRIES):
-        direction = int(rng.choice([1, -1], p=[0.35, 0.65]))
+        direction = 1 if rng.random() < 0.35 else -1
         lane = int(rng.integers(plan.street.ground.lanes))
         own = direction == 1 and lane == plan.ego.lane
         speed = plan.ego.track.speed_mps if own else float(rng.uniform(3.5, 9.0))
-        middle = plan.travel_m / 2 + float(rng.uniform(-before_m, beyond_m))
+        apart = float(rng.uniform(nearest_m, farthest_m)) * (1 if rng.random() < 0.6 else -1)
+        middle = plan.travel_m / 2 + apart
         start = middle - direction * speed * half
         offset = plan.lane_offset(direction, lane)
         track = AlongRoad(plan.street, offset, start, direction * speed, direction)
-        if plan.put(draw(), track, speed, apart_m=0.35):
+        if plan.put(model, track, speed, apart_m=0.35):
             return True
     return False
 
@@ -66,11 +67,11 @@ def _moving(plan: Plan, draw: Callable[[], Model], before_m: float, beyond_m: fl
 def _bus(plan: Plan) -> bool:
     rng = plan.rng
     draw = vehicles.bendy_bus if rng.random() < 0.3 else vehicles.rigid_bus
-    return _moving(plan, lambda: draw(rng), 22.0, 26.0)
+    return _moving(plan, draw(rng), 12.0, 28.0)
 
 
 def _truck(plan: Plan) -> bool:
-    return _moving(plan, lambda: vehicles.truck(plan.rng), 20.0, 26.0)
+    return _moving(plan, vehicles.truck(plan.rng), 9.0, 26.0)
 
 
 def _ridden_bicycle(plan: Plan) -> bool:
@@ -93,7 +94,8 @@ def _trailer(plan: Plan) -> bool:
     """Parked on its own in a strip or on open ground, or behind its tractor on a lane."""
     rng, street = plan.rng, plan.street
     for _ in range(_TRIES):
-        side, x = int(rng.integers(2)), _near(plan, 14.0, 22.0)
+        side, apart = int(rng.integers(2)), float(rng.uniform(9.0, 24.0))
+        x = plan.travel_m / 2 + apart * (1 if rng.random() < 0.6 else -1)
         strip = float(street.ground.parking[side])
         if strip and plan.open_road(x - 5) and plan.open_road(x + 5):
             offset = _sign(side) * (street.half_width(side) - strip / 2 + 0.05)
@@ -123,7 +125,7 @@ def _road_train(plan: Plan, x: float) -> bool:
 def _motorcycles(plan: Plan) -> None:
     """One ridden, one parked at the kerb or on the sidewalk."""
     rng, street = plan.rng, plan.street
-    _moving(plan, lambda: cycles.motorcycle(rng, ridden=True), 12.0, 16.0)
+    _moving(plan, cycles.motorcycle(rng, ridden=True), 3.0, 15.0)
     for _ in range(_TRIES):
         side, x = int(rng.integers(2)), _near(plan, 6.0, 12.0)
         strip = float(street.ground.parking[side])
@@ -168,7 +170,7 @@ def _works(plan: Plan) -> None:
         if not (plan.open_road(x - 6, 3.0) and plan.open_road(x + 6, 3.0)):
             continue
         offset = _works_offset(plan, side)
-        track = plan.beside(x, _sign(side) * offset, float(rng.choice([0.0, math.pi])))
+        track = plan.beside(x, _sign(side) * offset, math.pi * (rng.random() < 0.5))
         if plan.put(machine, track, apart_m=0.4):
             _fence_off(plan, x, side, offset)
             return

@@ -21,7 +21,8 @@ def _separated(a: Float64, b: Float64) -> bool:
     turn_cos, turn_sin = abs(math.cos(b[2] - a[2])), abs(math.sin(b[2] - a[2]))
     if abs(cos * dx + sin * dy) > a[3] + b[3] * turn_cos + b[4] * turn_sin:
         return True
-    return abs(cos * dy - sin * dx) > a[4] + b[3] * turn_sin + b[4] * turn_cos
+    apart: bool = abs(cos * dy - sin * dx) > a[4] + b[3] * turn_sin + b[4] * turn_cos
+    return apart
 
 
 @compiled
@@ -45,6 +46,22 @@ def _meets(way: Float64, circle: Float64, ways: Float64, circles: Float64, count
     return False
 
 
+@compiled
+def _way(poses: Float64, half_length: float, half_width: float) -> tuple[Float64, Float64]:
+    """Footprints (T, 5) along a way, and a circle around all (x, y, radius, whether it moves)."""
+    count = poses.shape[0]
+    way = np.empty((count, 5))
+    for t in range(count):
+        way[t, 0], way[t, 1], way[t, 2] = poses[t, 0], poses[t, 1], poses[t, 3]
+        way[t, 3], way[t, 4] = half_length, half_width
+    x, y = (way[0, 0] + way[-1, 0]) / 2, (way[0, 1] + way[-1, 1]) / 2
+    most = 0.0
+    for t in range(count):
+        most = max(most, math.hypot(way[t, 0] - x, way[t, 1] - y))
+    moves = 1.0 if most > 0 else 0.0
+    return way, np.array([x, y, most + math.hypot(half_length, half_width), moves])
+
+
 class Claims:
     """The ground taken so far.
 
@@ -60,23 +77,13 @@ class Claims:
 
     def take(self, poses: Float64, length_m: float, width_m: float, *, apart_m: float) -> bool:
         """Claim the way `poses` (T, 4) of a footprint if it is free by `apart_m`; say so."""
-        way, circle = self._way(poses, length_m + 2 * apart_m, width_m + 2 * apart_m)
+        way, circle = _way(poses, length_m / 2 + apart_m, width_m / 2 + apart_m)
         if _meets(way, circle, self._ways, self._circles, self._count):
             return False
         if self._count == len(self._ways):
             self._ways = np.concatenate([self._ways, np.empty_like(self._ways)])
             self._circles = np.concatenate([self._circles, np.empty_like(self._circles)])
-        kept = self._way(poses, length_m, width_m)
-        self._ways[self._count], self._circles[self._count] = kept
+        way[:, 3:] -= apart_m
+        self._ways[self._count], self._circles[self._count] = way, circle
         self._count += 1
         return True
-
-    def _way(self, poses: Float64, length_m: float, width_m: float) -> tuple[Float64, Float64]:
-        way = np.empty((len(poses), 5))
-        way[:, :2], way[:, 2] = poses[:, :2], poses[:, 3]
-        way[:, 3], way[:, 4] = length_m / 2, width_m / 2
-        middle = (poses[0, :2] + poses[-1, :2]) / 2
-        gone = float(np.hypot(*(poses[-1, :2] - poses[0, :2])))
-        reach = gone * 0.55 + math.hypot(length_m, width_m) / 2
-        circle = np.array([middle[0], middle[1], reach, float(gone > 0)])
-        return way, circle

@@ -65,7 +65,8 @@ def recording_count(spec: WorldSpec, sensor: Sensor, split: Split) -> int:
         raise UserError("world", "The teacher's split has no end.", "Choose how many to draw.")
     if sensor == "nuscenes":
         return spec.nuscenes.train_scenes if split == "train" else spec.nuscenes.val_scenes
-    return len(TRAIN_SEQUENCES if split == "train" else VAL_SEQUENCES)
+    sequences = TRAIN_SEQUENCES if split == "train" else VAL_SEQUENCES
+    return len(sequences) if spec.semantickitti.scans(split) else 0
 
 
 def drive(spec: WorldSpec, sensor: Sensor, split: Split, index: int) -> Recording:
@@ -88,8 +89,9 @@ def drive(spec: WorldSpec, sensor: Sensor, split: Split, index: int) -> Recordin
     moments = []
     for keyframe in range(plan.keyframes):
         time_s = keyframe * plan.rig.period_s
-        turn = spin(scene, plan.rig.lidar, time_s, _stamp(start, time_s))
-        room = open_darkroom(scene, time_s, shadows)
+        now = scene.at(time_s)
+        turn = spin(now, plan.rig.lidar, _stamp(start, time_s))
+        room = open_darkroom(now, shadows)
         pictures = tuple(
             photograph(room, mount, _stamp(start, time_s + mount.later_s))
             for mount in plan.rig.cameras
@@ -113,7 +115,7 @@ def _sweeps(scene: Scene, plan: Plan, start_us: int, time_s: float) -> tuple[Lid
     """Scans evenly spread over the interval before a keyframe, oldest first."""
     step = plan.rig.period_s / (plan.sweeps + 1)
     times = [time_s - step * (plan.sweeps - k) for k in range(plan.sweeps)]
-    return tuple(spin(scene, plan.rig.lidar, t, _stamp(start_us, t)).scan for t in times)
+    return tuple(spin(scene.at(t), plan.rig.lidar, _stamp(start_us, t)).scan for t in times)
 
 
 def _plan(spec: WorldSpec, sensor: Sensor, split: Split, index: int) -> Plan:
@@ -148,5 +150,5 @@ def _semantickitti_plan(spec: WorldSpec, split: Split, index: int) -> Plan:
         sweeps=0,
         rig=semantickitti_rig(own),
         style=SUBURB,
-        all_classes=False,
+        all_classes=split != "teacher",
     )

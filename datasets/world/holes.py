@@ -32,9 +32,9 @@ def _through_spokes(rows: Float64, i: int, p: Triple) -> bool:
     radius = math.hypot(p[0], p[2]) / rows[i, HX]
     if radius > _RIM or radius < _HUB:
         return False
-    return (
-        abs(math.sin(4 * math.atan2(p[2], p[0]))) > 0.12 / radius or abs(p[1]) < 0.5 * rows[i, HY]
-    )
+    spoke = abs(math.sin(4 * math.atan2(p[2], p[0]))) < 0.12 / radius
+    outside: bool = abs(p[1]) > 0.5 * rows[i, HY]
+    return not (spoke and outside)
 
 
 @compiled

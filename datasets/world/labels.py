@@ -1,8 +1,8 @@
 """What things are in the built-in world, and what each data set calls them.
 
-Offers the world's class ids (`Label`), and the tables that writers use: `NUSCENES_CATEGORY`
-(general category), `NUSCENES_RAW` (lidarseg index), `KITTI_RAW` and `KITTI_MOVING_RAW`
-(SemanticKITTI ids), all indexed by world class id. Light: numpy only.
+Offers the world's class ids (`Label`), which of them are objects (`IS_OBJECT`), and the tables that
+writers use: `NUSCENES_CATEGORY` (general category), `NUSCENES_RAW` (lidarseg index), `KITTI_RAW`
+and `KITTI_MOVING_RAW` (SemanticKITTI ids), all indexed by world class id. Light: numpy only.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lima_bench.datasets.sample import Int64
+from lima_bench.datasets.sample import Bool, Int64
 
 
 class Label(IntEnum):
@@ -61,6 +61,47 @@ class Label(IntEnum):
     ANIMAL = 40
     EGO = 41
     NOISE = 42
+
+
+PEOPLE = frozenset(
+    {
+        Label.ADULT,
+        Label.CHILD,
+        Label.CONSTRUCTION_WORKER,
+        Label.POLICE_OFFICER,
+        Label.WHEELCHAIR,
+        Label.PERSONAL_MOBILITY,
+        Label.STROLLER,
+    }
+)
+CYCLES = frozenset({Label.BICYCLE, Label.MOTORCYCLE, Label.RIDDEN_BICYCLE, Label.RIDDEN_MOTORCYCLE})
+VEHICLES = frozenset(
+    {
+        Label.CAR,
+        Label.TRUCK,
+        Label.BUS_RIGID,
+        Label.BUS_BENDY,
+        Label.TRAILER,
+        Label.CONSTRUCTION_VEHICLE,
+        Label.AMBULANCE,
+        Label.POLICE_CAR,
+    }
+)
+_MOVABLE = frozenset(
+    {
+        Label.BARRIER,
+        Label.TRAFFIC_CONE,
+        Label.DEBRIS,
+        Label.PUSHABLE,
+        Label.BICYCLE_RACK,
+        Label.ANIMAL,
+    }
+)
+
+IS_OBJECT: Bool = np.isin(
+    np.arange(len(Label)), [int(label) for label in PEOPLE | CYCLES | VEHICLES | _MOVABLE]
+)
+"""By world class id: whether its things are counted one by one and get a box."""
 
 
 class Names(NamedTuple):
@@ -185,6 +226,16 @@ _SCORED = {
     28: 14,
     30: 15,
 }
+
+# SemanticKITTI's 19 classes by raw id; what stands and what moves count as one class.
+_SCORED_KITTI = {
+    **{10: 0, 252: 0, 11: 1, 15: 2, 18: 3, 258: 3, 13: 4, 20: 4, 257: 4, 259: 4, 30: 5, 254: 5},
+    **{31: 6, 253: 6, 32: 7, 255: 7, 40: 8, 60: 8, 44: 9, 48: 10, 49: 11, 50: 12, 51: 13},
+    **{70: 14, 71: 15, 72: 16, 80: 17, 81: 18},
+}
+
+SCORED_19: Int64 = np.array([_SCORED_KITTI.get(int(raw), 255) for raw in KITTI_RAW])
+"""SemanticKITTI train id by world class id; 255 where SemanticKITTI does not score it."""
 
 SCORED_16: Int64 = np.array([_SCORED.get(int(raw), 255) for raw in NUSCENES_RAW])
 """Position in `NUSCENES_16` by world class id; 255 where nuScenes does not score it."""

@@ -18,8 +18,8 @@ from lima_bench.datasets.world.ground import (
     STEP_M,
     between,
     row_at,
-    top,
 )
+from lima_bench.datasets.world.surface import top
 
 _LENGTH = 4
 _COLUMNS = 6
@@ -47,7 +47,8 @@ def _x_after(ground: Float64, length: float) -> float:
             high = middle - 1
     place = PROFILE + _COLUMNS * low + _LENGTH
     share = (length - ground[place]) / (ground[place + _COLUMNS] - ground[place])
-    return ground[START] + STEP_M * (low + share)
+    x: float = ground[START] + STEP_M * (low + share)
+    return x
 
 
 @compiled

@@ -12,17 +12,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from lima_bench.common.seeds import derive_seed
+from lima_bench.datasets.rigid import inverse
 from lima_bench.datasets.sample import Float64, Int64
 from lima_bench.datasets.world.compiled import compiled
 from lima_bench.datasets.world.ground import Triple
-from lima_bench.datasets.world.labels import Label
+from lima_bench.datasets.world.labels import IS_OBJECT, Label
 from lima_bench.datasets.world.lidar_rays import GROUND, NOTHING, Turn, trace
 from lima_bench.datasets.world.materials import DROP_OUT, REFLECTIVITY, Material
-from lima_bench.datasets.world.noise import chance, gauss
+from lima_bench.datasets.world.noise import bell, chance
 from lima_bench.datasets.world.rays import facing, to_local, turned
 from lima_bench.datasets.world.recording import LidarScan
 from lima_bench.datasets.world.rigs import LidarMount
-from lima_bench.datasets.world.scene import Scene
+from lima_bench.datasets.world.scene import Instant, Scene
 from lima_bench.datasets.world.shapes import (
     INSTANCE,
     KIND,
@@ -57,11 +58,12 @@ class Spin:
     possible: Int64
 
 
-def spin(scene: Scene, mount: LidarMount, time_s: float, timestamp_us: int) -> Spin:
-    """One turn whose time stamp is `time_s` seconds after the drive's start."""
+def spin(now: Instant, mount: LidarMount, timestamp_us: int) -> Spin:
+    """One turn whose time stamp is the time of `now`."""
+    scene, time_s = now.scene, now.time_s
     ego = scene.ego_to_town(time_s)
     turn = _turn(scene, mount, time_s)
-    shapes = scene.shapes_at(time_s)
+    shapes = now.shapes
     if mount.sees_ego:
         shapes = concatenate([shapes, _roof(scene, mount, time_s)])
     ground, instances = scene.street.ground.table, len(scene.things) + 1
@@ -77,7 +79,7 @@ def spin(scene: Scene, mount: LidarMount, time_s: float, timestamp_us: int) -> S
         REFLECTIVITY,
         DROP_OUT,
     )
-    town_to_lidar = np.linalg.inv(ego @ mount.lidar_to_ego)
+    town_to_lidar = inverse(ego @ mount.lidar_to_ego)
     own = points[:, :3] @ town_to_lidar[:3, :3].T + town_to_lidar[:3, 3]
     scan = LidarScan(
         timestamp_us=timestamp_us,
@@ -85,7 +87,7 @@ def spin(scene: Scene, mount: LidarMount, time_s: float, timestamp_us: int) -> S
         intensity=points[:, 3].astype(np.float32),
         ring=facts[:, 0],
         label=facts[:, 1],
-        instance=facts[:, 2],
+        instance=np.where(IS_OBJECT[facts[:, 1]], facts[:, 2], 0),
         moving=facts[:, 3] > 0,
         lidar_to_ego=mount.lidar_to_ego,
         ego_to_global=scene.town_to_global @ ego,
@@ -129,7 +131,7 @@ def _roof(scene: Scene, mount: LidarMount, time_s: float) -> Shapes:
     """The ego's roof, which the lowest beams graze."""
     build = Builder(Label.EGO)
     middle = float(mount.spin_to_ego[0, 3])
-    build.box((middle, 0, 1.48), (1.3, 1.1, 0.08), Material.CAR_PAINT)
+    build.box((middle, 0, 1.51), (1.0, 0.6, 0.08), Material.CAR_PAINT)
     x, y, z, yaw = scene.ego.track.poses(np.array([time_s]))[0]
     shapes = place(build.shapes(), (x, y, z), yaw, moving=True)
     before, after = scene.ego.track.poses(np.array([time_s - 0.05, time_s + 0.05]))
@@ -178,18 +180,18 @@ def _returns(
                 d = turned(rows, i, way[0], way[1], way[2])
                 cosine = _upright(rows, tags, i, o, d, t)
             elif material in (_GRASS, _SOIL):
-                bump = _BUMP_M * gauss(seed, ray, 3, 1)
+                bump = _BUMP_M * bell(seed + 3, ray)
             bright = reflectivity[material] * (1 - 0.4 * wet * (i == GROUND))
             lost = drop_out[material] + 0.04 + 0.25 * (t / turn.max_range) ** 3 * (1 - bright)
             lost += 0.25 * wet * (i == GROUND) + 0.3 * max(0.0, 0.06 - cosine * bright) / 0.06
             if chance(seed, ray, 4, 1) < lost:
                 continue
-            t += RANGE_NOISE_M * gauss(seed, ray, 5, 1)
+            t += RANGE_NOISE_M * bell(seed + 5, ray)
             if chance(seed, ray, 6, 1) < 0.0004 + 0.003 * wet:
                 t *= chance(seed, ray, 6, 2)
                 label, instance, moving = _NOISE, 0, 0
             intensity = bright * (0.35 + 0.65 * cosine) * (1 - 0.3 * t / turn.max_range)
-            intensity *= 1 + 0.15 * gauss(seed, ray, 7, 1)
+            intensity *= 1 + 0.15 * bell(seed + 7, ray)
             points[kept, 0], points[kept, 1] = x + t * way[0], y + t * way[1]
             points[kept, 2] = z + t * way[2] + bump
             points[kept, 3] = min(max(intensity, 0.0), 1.0)

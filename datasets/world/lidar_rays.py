@@ -141,7 +141,8 @@ def _window(turn: Turn, rows: Float64, i: int) -> Window:
     tilt = _SLACK_RAD + math.hypot(turn.axes[2, 0], turn.axes[2, 1])
     top = math.atan2(above, near if above > 0 else far) + tilt
     bottom = math.atan2(below, near if below < 0 else far) - tilt
-    low, high = np.searchsorted(turn.elevations, bottom), np.searchsorted(turn.elevations, top)
+    low = int(np.searchsorted(turn.elevations, bottom))
+    high = int(np.searchsorted(turn.elevations, top))
     if low >= high:
         return Window(0, 0, 0, 0)
     if near < 0.3:

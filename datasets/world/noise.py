@@ -1,7 +1,7 @@
 """Repeatable randomness for kernels: integer hashes and smooth value noise, no state.
 
-Offers `chance` (uniform in 0..1 from four integers), `gauss`, `bell` (a quick one), `cell` and
-`smooth` (noise over a plane).
+Offers `chance` (uniform in 0..1 from four integers), `bell` (about normal), `cell` and `smooth`
+(noise over a plane).
 The mixing function is splitmix64's finaliser.
 """
 
@@ -32,13 +32,6 @@ def chance(seed: int, a: int, b: int, c: int) -> float:
     state = (state ^ (state >> _S30)) * _B
     state = (state ^ (state >> _S27)) * _C
     return float((state ^ (state >> _S31)) >> _S11) * _UNIT
-
-
-@compiled
-def gauss(seed: int, a: int, b: int, c: int) -> float:
-    """A standard normal number that depends on all four integers (Box and Muller)."""
-    radius = math.sqrt(-2.0 * math.log(chance(seed, a, b, 2 * c) + 1e-300))
-    return radius * math.cos(2 * math.pi * chance(seed, a, b, 2 * c + 1))
 
 
 @compiled

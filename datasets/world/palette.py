@@ -1,8 +1,13 @@
-"""Colours that things of one kind come in, drawn at random; RGB in 0..1."""
+"""Colours that things of one kind come in, drawn at random; RGB in 0..1.
+
+Offers `near`, `car_colour`, `wall_colour`, `vivid`, `fleet_colour`,
+`cloth_colour`, and `pick` (a weighted draw).
+"""
 
 from __future__ import annotations
 
 import colorsys
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -32,14 +37,26 @@ _WALLS = (
 
 def near(rng: np.random.Generator, colour: Colour, spread: float = 0.05) -> Colour:
     """`colour`, a little off."""
-    red, green, blue = np.clip(np.array(colour) + rng.normal(0, spread, 3), 0.02, 0.98)
-    return float(red), float(green), float(blue)
+    red, green, blue = (
+        min(max(base + spread * off, 0.02), 0.98)
+        for base, off in zip(colour, rng.standard_normal(3).tolist(), strict=True)
+    )
+    return red, green, blue
+
+
+def pick(rng: np.random.Generator, shares: Sequence[float]) -> int:
+    """A position drawn by the shares there, which need not add up to 1."""
+    left = float(rng.random()) * sum(shares)
+    for position, share in enumerate(shares):
+        left -= share
+        if left < 0:
+            return position
+    return len(shares) - 1
 
 
 def car_colour(rng: np.random.Generator) -> Colour:
     """The paint of a car."""
-    weights = np.array([share for _, share in _CAR])
-    return near(rng, _CAR[int(rng.choice(len(_CAR), p=weights / weights.sum()))][0], 0.03)
+    return near(rng, _CAR[pick(rng, [share for _, share in _CAR])][0], 0.03)
 
 
 def wall_colour(rng: np.random.Generator) -> Colour:
@@ -48,9 +65,17 @@ def wall_colour(rng: np.random.Generator) -> Colour:
 
 
 def vivid(rng: np.random.Generator) -> Colour:
-    """A strong colour: lorries, containers, awnings."""
-    hue, light = rng.uniform(0, 1), rng.uniform(0.35, 0.75)
+    """A strong colour: awnings, doors, cycles."""
+    hue, light = rng.uniform(0, 1), rng.uniform(0.35, 0.65)
     return colorsys.hls_to_rgb(hue, light, rng.uniform(0.35, 0.75))
+
+
+def fleet_colour(rng: np.random.Generator) -> Colour:
+    """The paint of a lorry's box or a bus: often white or grey, else a muted colour."""
+    if rng.random() < 0.4:
+        return near(rng, (0.80, 0.80, 0.79), 0.06)
+    hue, light = rng.uniform(0, 1), rng.uniform(0.28, 0.62)
+    return colorsys.hls_to_rgb(hue, light, rng.uniform(0.25, 0.6))
 
 
 def cloth_colour(rng: np.random.Generator) -> Colour:

@@ -5,50 +5,19 @@ Offers `Plan`, with which every filling step places things, and `Ego` (the recor
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from lima_bench.datasets.sample import Float64
 from lima_bench.datasets.world.claims import Claims
-from lima_bench.datasets.world.ground import from_crossing, from_junction, kerb_distances
-from lima_bench.datasets.world.labels import Label
+from lima_bench.datasets.world.kerbs import clearance, from_crossing, from_junction
+from lima_bench.datasets.world.labels import CYCLES, PEOPLE, VEHICLES, Label
 from lima_bench.datasets.world.street import Street
 from lima_bench.datasets.world.things import AlongRoad, Model, Still, Thing, Track
 
 EGO_SIZE = (4.3, 1.85, 1.6)
 _EGO_MIDDLE_M = 1.4
-_PEOPLE = {
-    Label.ADULT,
-    Label.CHILD,
-    Label.CONSTRUCTION_WORKER,
-    Label.POLICE_OFFICER,
-    Label.WHEELCHAIR,
-    Label.PERSONAL_MOBILITY,
-    Label.STROLLER,
-}
-_CYCLES = {Label.BICYCLE, Label.MOTORCYCLE, Label.RIDDEN_BICYCLE, Label.RIDDEN_MOTORCYCLE}
-_VEHICLES = {
-    Label.CAR,
-    Label.TRUCK,
-    Label.BUS_RIGID,
-    Label.BUS_BENDY,
-    Label.TRAILER,
-    Label.CONSTRUCTION_VEHICLE,
-    Label.AMBULANCE,
-    Label.POLICE_CAR,
-}
-_MOVABLE = {
-    Label.BARRIER,
-    Label.TRAFFIC_CONE,
-    Label.DEBRIS,
-    Label.PUSHABLE,
-    Label.BICYCLE_RACK,
-    Label.ANIMAL,
-}
-ANNOTATED = frozenset(_PEOPLE | _CYCLES | _VEHICLES | _MOVABLE)
-"""World classes whose things get a box."""
 
 
 @dataclass(frozen=True)
@@ -131,11 +100,8 @@ class Plan:
 
     def kerb_clearance(self, track: Still, length_m: float, width_m: float) -> float:
         """Smallest distance beyond the kerb over the outline of a footprint."""
-        along = np.array([-1, -1, 1, 1, 0, 0, -1, 1]) * length_m / 2
-        beside = np.array([-1, 1, -1, 1, -1, 1, 0, 0]) * width_m / 2
-        cos, sin = math.cos(track.yaw), math.sin(track.yaw)
-        x, y = track.x + cos * along - sin * beside, track.y + sin * along + cos * beside
-        return float(kerb_distances(self.street.ground.table, x, y).min())
+        ground = self.street.ground.table
+        return float(clearance(ground, track.x, track.y, track.yaw, length_m, width_m))
 
     def open_road(self, x: float, before_m: float = 6.0) -> bool:
         """Whether `x` is away from junctions and crossings, so that one may park there."""
@@ -149,12 +115,12 @@ class Plan:
 
 
 def _attribute(label: Label, speed_mps: float) -> str:
-    if label in _PEOPLE:
+    if label in PEOPLE:
         return "pedestrian.moving" if speed_mps else "pedestrian.standing"
     if label in (Label.RIDDEN_BICYCLE, Label.RIDDEN_MOTORCYCLE):
         return "cycle.with_rider"
-    if label in _CYCLES:
+    if label in CYCLES:
         return "cycle.without_rider"
-    if label in _VEHICLES:
+    if label in VEHICLES:
         return "vehicle.moving" if speed_mps else "vehicle.parked"
     return ""

@@ -16,6 +16,7 @@ from lima_bench.datasets.world.shapes import Builder, Colour, Texture
 from lima_bench.datasets.world.things import Model
 
 FOLIAGE, BARK = Material.FOLIAGE, Material.BARK
+_ROOT_M = 0.3
 _GREENS: tuple[Colour, ...] = (
     (0.20, 0.36, 0.13),
     (0.26, 0.40, 0.14),
@@ -39,9 +40,9 @@ def tree(rng: np.random.Generator, reach_m: float) -> Model:
     clear, crown = float(rng.uniform(2.0, 3.0)), reach_m / 1.25 * float(rng.uniform(0.7, 1.0))
     trunk = float(rng.uniform(0.11, 0.24))
     build.cone(
-        (0, 0, 0),
+        (0, 0, -_ROOT_M),
         trunk,
-        clear + crown * 0.7,
+        clear + crown * 0.7 + _ROOT_M,
         BARK,
         top=0.6,
         texture=Texture.PLANKS,
@@ -75,7 +76,9 @@ def tree(rng: np.random.Generator, reach_m: float) -> Model:
 
 def _conifer(build: Builder, rng: np.random.Generator, green: Colour) -> Model:
     tall = float(rng.uniform(5.0, 9.0))
-    build.cone((0, 0, 0), 0.16, 1.4, BARK, texture=Texture.PLANKS, label=Label.TRUNK)
+    build.cone(
+        (0, 0, -_ROOT_M), 0.16, 1.4 + _ROOT_M, BARK, texture=Texture.PLANKS, label=Label.TRUNK
+    )
     for k in range(3):
         foot, radius = 1.0 + k * tall * 0.25, tall * (0.24 - 0.06 * k)
         build.cone(

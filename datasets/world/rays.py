@@ -89,17 +89,18 @@ def _beyond(rows: Float64, i: int, p: Triple, plane: int) -> float:
     front, back, side = _slopes(rows, i)
     hx, hy, hz = rows[i, HX], rows[i, HY], rows[i, HZ]
     above = p[2] + hz
+    beyond: float = -above
     if plane == 0:
-        return p[0] + front * above - hx
-    if plane == 1:
-        return -p[0] + back * above - hx
-    if plane == 2:
-        return p[1] + side * above - hy
-    if plane == 3:
-        return -p[1] + side * above - hy
-    if plane == 4:
-        return p[2] - hz
-    return -above
+        beyond = p[0] + front * above - hx
+    elif plane == 1:
+        beyond = -p[0] + back * above - hx
+    elif plane == 2:
+        beyond = p[1] + side * above - hy
+    elif plane == 3:
+        beyond = -p[1] + side * above - hy
+    elif plane == 4:
+        beyond = p[2] - hz
+    return beyond
 
 
 @compiled

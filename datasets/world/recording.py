@@ -21,12 +21,15 @@ class LidarScan:
     """One turn of the LiDAR.
 
     Attributes:
-        timestamp_us: When the turn ended, microseconds.
-        points: (N, 3) metres, sensor frame.
+        timestamp_us: Microseconds; the end of the turn, or the moment at which the sensor looks
+            ahead if the format says so (SemanticKITTI).
+        points: (N, 3) metres, sensor frame at `timestamp_us`: corrected for the ego's own motion
+            while the sensor turns, not for that of objects; column after column, and within a
+            column from the lowest beam up.
         intensity: (N,) reflectance in 0..1.
         ring: (N,) beam, 0 the lowest.
         label: (N,) world class ids.
-        instance: (N,) object number within the town, 0 for things that are not objects.
+        instance: (N,) object number within the street, 0 for things that are not objects.
         moving: (N,) whether the object moves.
         lidar_to_ego: 4x4.
         ego_to_global: 4x4 at `timestamp_us`.

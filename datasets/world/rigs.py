@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lima_bench.datasets.sample import Float64
+from lima_bench.datasets.sample import Float64, Int64
+from lima_bench.datasets.world.labels import SCORED_16, SCORED_19
 from lima_bench.datasets.world.spec import NuScenesDrive, SemanticKittiDrive
 
 KITTI_BASELINE_M = 0.06
@@ -75,11 +76,13 @@ class Rig:
         lidar: The LiDAR.
         cameras: In the format's order.
         period_s: Between keyframes.
+        scored: The format's train id by world class id; 255 where it does not score the class.
     """
 
     lidar: LidarMount
     cameras: tuple[CameraMount, ...]
     period_s: float
+    scored: Int64
 
 
 def _pose(position: tuple[float, float, float], rotation: Float64) -> Float64:
@@ -139,7 +142,7 @@ def nuscenes_rig(drive: NuScenesDrive) -> Rig:
         sees_ego=True,
     )
     cameras = tuple(_nuscenes_camera(name, drive) for name in drive.cameras)
-    return Rig(lidar, cameras, period_s=0.5)
+    return Rig(lidar, cameras, period_s=0.5, scored=SCORED_16)
 
 
 def semantickitti_rig(drive: SemanticKittiDrive) -> Rig:
@@ -164,4 +167,4 @@ def semantickitti_rig(drive: SemanticKittiDrive) -> Rig:
     )
     pose = _pose((0.76 + 0.27, KITTI_BASELINE_M, 1.65), _LOOKING_AHEAD)
     camera = CameraMount("image_2", pose, intrinsic, height, width, 0.0)
-    return Rig(lidar, (camera,), period_s=0.1)
+    return Rig(lidar, (camera,), period_s=0.1, scored=SCORED_19)

@@ -1,6 +1,7 @@
 """One street with everything in it, ready to be looked at: the world's unit of generation.
 
-Offers `Scene` and `draw_scene`, a pure function of its seed and sizes.
+Offers `Scene`, `Instant` (a scene at one moment) and `draw_scene`, a pure function of its seed and
+sizes.
 """
 
 from __future__ import annotations
@@ -47,10 +48,10 @@ class Scene:
         """Solids of everything that does not move."""
         return concatenate(t.shapes_at(0.0) for t in self.things if not t.moving)
 
-    def shapes_at(self, time_s: float) -> Shapes:
-        """Every solid at a time; movers carry their velocity."""
-        moving = [thing.shapes_at(time_s) for thing in self.things if thing.moving]
-        return concatenate([self.standing, *moving])
+    def at(self, time_s: float) -> Instant:
+        """The scene at one moment."""
+        moving = concatenate(t.shapes_at(time_s) for t in self.things if t.moving)
+        return Instant(self, time_s, moving, concatenate([self.standing, moving]))
 
     def ego_to_town(self, time_s: float) -> Float64:
         """4x4 pose of the ego: x ahead, y left, upright on the slope of the road."""
@@ -69,6 +70,23 @@ class Scene:
         pose[:3, 0], pose[:3, 1], pose[:3, 2] = forward, left, np.cross(forward, left)
         pose[:3, 3] = x, y, z
         return pose
+
+
+@dataclass(frozen=True)
+class Instant:
+    """A scene at one moment; sensors that look a little earlier or later use velocities.
+
+    Attributes:
+        scene: The scene.
+        time_s: Seconds after the drive's start.
+        moving: Solids of what moves.
+        shapes: Every solid.
+    """
+
+    scene: Scene
+    time_s: float
+    moving: Shapes
+    shapes: Shapes
 
 
 def draw_scene(
@@ -111,7 +129,7 @@ def draw_scene(
         street=street,
         things=tuple(plan.things),
         ego=ego,
-        weather=draw_weather(rng),
+        weather=draw_weather(rng, style.weather),
         seed=derive_seed(seed, "sensors") % (1 << 31),
         town_to_global=town_to_global,
     )

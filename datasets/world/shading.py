@@ -25,6 +25,7 @@ from lima_bench.datasets.world.weather import Weather
 _GLASS, _CAR_PAINT = int(Material.GLASS), int(Material.CAR_PAINT)
 _SKY = np.uint8(Material.SKY)
 _NIGHT, _DUSK = 3, 2
+_RIDGE = 0.09
 
 UInt8 = npt.NDArray[np.uint8]
 
@@ -49,8 +50,12 @@ def _open_sky(weather: Weather, dz: float) -> Triple:
 
 @compiled
 def _sky(weather: Weather, d: Triple, seed: int) -> Triple:
-    """Sky with clouds and the glare of the sun."""
+    """Sky with clouds and the glare of the sun, above distant hills."""
     red, green, blue = _open_sky(weather, d[2])
+    if d[2] < _RIDGE:
+        bearing = math.atan2(d[1], d[0])
+        if d[2] < _RIDGE * smooth(7 * bearing, 0.0, seed) * smooth(23 * bearing, 5.0, seed):
+            return 0.66 * red, 0.72 * green, 0.74 * blue
     if d[2] > 0.02:
         x, y = d[0] / (d[2] + 0.15), d[1] / (d[2] + 0.15)
         cover = 0.65 * smooth(0.9 * x, 0.9 * y, seed) + 0.35 * smooth(2.7 * x, 2.7 * y, seed + 1)

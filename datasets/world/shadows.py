@@ -58,7 +58,8 @@ def _smoothed(raster: UInt8, i: int, j: int, a: float, b: float) -> float:
     """Between four cells' middles."""
     low = (1 - b) * raster[i, j] + b * raster[i, j + 1]
     high = (1 - b) * raster[i + 1, j] + b * raster[i + 1, j + 1]
-    return (1 - a) * low + a * high
+    value: float = (1 - a) * low + a * high
+    return value
 
 
 @compiled

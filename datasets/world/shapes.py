@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from lima_bench.datasets.sample import Float64
 from lima_bench.datasets.world.labels import Label
-from lima_bench.datasets.world.materials import COLOUR, Material
+from lima_bench.datasets.world.materials import OPTICS, Material
 
 Int32 = npt.NDArray[np.int32]
 Point = tuple[float, float, float]
@@ -132,8 +132,8 @@ class Builder:
 
     def __init__(self, label: Label, seed: float = 0.0) -> None:
         self.label, self.seed = label, seed
-        self._rows: list[list[float]] = []
-        self._tags: list[tuple[int, int, int, int, int, int]] = []
+        self._rows: list[float] = []
+        self._tags: list[int] = []
 
     def _add(
         self,
@@ -149,12 +149,12 @@ class Builder:
         scale: float,
         label: Label | None,
     ) -> None:
-        red, green, blue = COLOUR[material] if colour is None else colour
+        red, green, blue = OPTICS[material].colour if colour is None else colour
         turn = (math.cos(yaw), math.sin(yaw))
         look = (red, green, blue, scale, self.seed)
-        self._rows.append([*centre, *turn, *half, *form, 0.0, 0.0, 0.0, *extent, *look])
+        self._rows += (*centre, *turn, *half, *form, 0.0, 0.0, 0.0, *extent, *look)
         kept = self.label if label is None else label
-        self._tags.append((int(kind), int(material), int(texture), int(kept), 0, 0))
+        self._tags += (int(kind), int(material), int(texture), int(kept), 0, 0)
 
     def box(
         self,
@@ -268,4 +268,5 @@ class Builder:
 
     def shapes(self) -> Shapes:
         """The table of everything added so far."""
-        return Shapes(np.array(self._rows), np.array(self._tags, dtype=np.int32))
+        rows = np.array(self._rows).reshape(-1, COLUMNS)
+        return Shapes(rows, np.array(self._tags, dtype=np.int32).reshape(-1, TAGS))

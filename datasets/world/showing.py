@@ -9,17 +9,18 @@ import numpy as np
 
 from lima_bench.common.seeds import derive_seed
 from lima_bench.datasets.sample import Int64
-from lima_bench.datasets.world.labels import NUSCENES_16, SCORED_16
 from lima_bench.datasets.world.lidar import spin
 from lima_bench.datasets.world.rigs import Rig
 from lima_bench.datasets.world.scene import Scene, draw_scene
 from lima_bench.datasets.world.street import Style
 
 FLOOR_POINTS = 8
-"""LiDAR points of every scored class that a scene with `all_classes` shows in its keyframes, at
-480 columns; fewer columns need proportionally fewer."""
+"""LiDAR points of every scored class that a scene with `all_classes` shows in the keyframes that
+are looked at, at 480 columns; fewer columns need proportionally fewer."""
 
 _ATTEMPTS = 24
+_LOOKS = 3
+_SECTIONS = 480
 
 
 def draw_showing(seed: int, style: Style, rig: Rig, keyframes: int, *, all_classes: bool) -> Scene:
@@ -47,13 +48,14 @@ def draw_showing(seed: int, style: Style, rig: Rig, keyframes: int, *, all_class
 
 def floor_points(rig: Rig) -> int:
     """The floor for this rig's number of columns."""
-    return max(1, round(FLOOR_POINTS * rig.lidar.azimuths / 480))
+    return max(1, round(FLOOR_POINTS * rig.lidar.azimuths / _SECTIONS))
 
 
 def shown(scene: Scene, rig: Rig, keyframes: int) -> Int64:
-    """Points of each scored class (16,) over the scene's keyframes."""
+    """Points of each class that the rig's format scores, over up to three keyframes."""
+    looks = sorted({0, (keyframes - 1) // 2, keyframes - 1})[:_LOOKS]
     counts = np.zeros(256, dtype=np.int64)
-    for keyframe in range(keyframes):
-        scan = spin(scene, rig.lidar, keyframe * rig.period_s, 0).scan
-        counts += np.bincount(SCORED_16[scan.label], minlength=256)
-    return counts[: len(NUSCENES_16)]
+    for keyframe in looks:
+        scan = spin(scene.at(keyframe * rig.period_s), rig.lidar, 0).scan
+        counts += np.bincount(rig.scored[scan.label], minlength=256)
+    return counts[: rig.scored[rig.scored < 255].max() + 1]

@@ -6,8 +6,7 @@ Offers `WorldSpec` with its parts `NuScenesDrive` and `SemanticKittiDrive`, and 
 
 from __future__ import annotations
 
-from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -17,7 +16,15 @@ from lima_bench.common.hashing import digest
 VERSION = 1
 """Raise it when the same `WorldSpec` is meant to show something else."""
 
-NUSCENES_CAMERAS = (
+CameraName = Literal[
+    "CAM_FRONT",
+    "CAM_FRONT_RIGHT",
+    "CAM_FRONT_LEFT",
+    "CAM_BACK",
+    "CAM_BACK_LEFT",
+    "CAM_BACK_RIGHT",
+]
+NUSCENES_CAMERAS: tuple[CameraName, ...] = (
     "CAM_FRONT",
     "CAM_FRONT_RIGHT",
     "CAM_FRONT_LEFT",
@@ -30,6 +37,9 @@ VAL_SEQUENCES = ("08",)
 
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
+# A street is drawn whole, with everything that will happen in it: a minute and a half at most.
+Keyframes = Annotated[int, Field(ge=1, le=180)]
+Scans = Annotated[int, Field(ge=0, le=900)]
 
 
 class _Settings(BaseModel):
@@ -55,19 +65,19 @@ class NuScenesDrive(_Settings):
     """
 
     train_scenes: Count = 200
-    train_keyframes: Positive = 3
+    train_keyframes: Keyframes = 3
     pretrain_scenes: Count = 24
-    pretrain_keyframes: Positive = 8
+    pretrain_keyframes: Keyframes = 8
     val_scenes: Count = 20
-    val_keyframes: Positive = 2
+    val_keyframes: Keyframes = 2
     sweeps_per_keyframe: Count = 1
     image_height: Positive = 112
     image_width: Positive = 192
     azimuths: Positive = 480
     max_range_m: float = Field(default=60.0, gt=5)
-    cameras: tuple[str, ...] = NUSCENES_CAMERAS
+    cameras: tuple[CameraName, ...] = NUSCENES_CAMERAS
 
-    @cached_property
+    @property
     def pretrain_indices(self) -> frozenset[int]:
         """Which train scenes are the longer ones."""
         count = min(self.pretrain_scenes, self.train_scenes)
@@ -93,8 +103,8 @@ class SemanticKittiDrive(_Settings):
         max_range_m: Where the LiDAR's returns end.
     """
 
-    train_scans: Count = 50
-    val_scans: Count = 40
+    train_scans: Scans = 50
+    val_scans: Scans = 40
     image_height: Positive = 96
     image_width: Positive = 320
     azimuths: Positive = 360
@@ -118,7 +128,7 @@ class WorldSpec(_Settings):
     nuscenes: NuScenesDrive = NuScenesDrive()
     semantickitti: SemanticKittiDrive = SemanticKittiDrive()
 
-    @cached_property
+    @property
     def digest(self) -> str:
         """Content address of the settings and of the world's version."""
         settings: dict[str, Any] = self.model_dump(mode="json")

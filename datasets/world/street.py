@@ -11,10 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from lima_bench.datasets.sample import Float64
-from lima_bench.datasets.world.ground import STEP_M, Ground, tops
+from lima_bench.datasets.world.ground import STEP_M, Ground
 from lima_bench.datasets.world.lanes import lane_pose, lane_poses
+from lima_bench.datasets.world.surface import tops
 
 _BEYOND_M = 260.0
+_STRIP_M = 2.3
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class Style:
         cycle_path: Chance of a cycle path per side.
         median: Chance of a raised median.
         works: Chance of road works in a street that need not show every class.
+        machines: Whether road works belong to the classes that a street may have to show.
+        weather: Shares of sun, clouds, dusk, night and rain.
         rare: Chance of each rare class (bus, trailer, ...) in a street that need not show it.
     """
 
@@ -49,11 +53,45 @@ class Style:
     cycle_path: float
     median: float
     works: float
+    machines: bool
+    weather: tuple[float, float, float, float, float]
     rare: float
 
 
-CITY = Style("city", 0.5, 9.0, 0.025, 3.0, 0.25, 0.55, 1.6, 4.5, 0.5, 0.4, 0.6, 0.6)
-SUBURB = Style("suburb", 0.12, 14.0, 0.035, 6.0, 0.8, 0.5, 0.9, 2.5, 0.25, 0.08, 0.12, 0.35)
+CITY = Style(
+    name="city",
+    urban=0.5,
+    curve_m=9.0,
+    slope=0.025,
+    trees=10.0,
+    houses=0.25,
+    parked=0.65,
+    traffic=1.8,
+    walkers=4.5,
+    cycle_path=0.5,
+    median=0.4,
+    works=0.6,
+    machines=True,
+    weather=(0.42, 0.33, 0.10, 0.06, 0.09),
+    rare=0.6,
+)
+SUBURB = Style(
+    name="suburb",
+    urban=0.12,
+    curve_m=14.0,
+    slope=0.035,
+    trees=17.0,
+    houses=0.8,
+    parked=0.5,
+    traffic=0.9,
+    walkers=2.5,
+    cycle_path=0.25,
+    median=0.08,
+    works=0.12,
+    machines=False,
+    weather=(0.55, 0.40, 0.0, 0.0, 0.05),
+    rare=0.35,
+)
 
 
 @dataclass(frozen=True)
@@ -157,18 +195,19 @@ def draw_street(
 ) -> Street:
     """The plan of a street along which the ego drives from x = 0 for `travel_m` metres.
 
-    With `all_classes` it has a median or a cycle path, and green ground on one side at least.
+    With `all_classes` it has a median or a cycle path, a parking strip, and green ground.
     """
     start = -_BEYOND_M
     profile = _profile(rng, style, start, travel_m + _BEYOND_M)
     branches = _branches(rng, profile, start, travel_m)
     lanes = 1 if rng.random() < 0.6 else 2
     median = rng.uniform(0.5, 1.4) if rng.random() < style.median else 0.0
-    parking = np.where(rng.random(2) < 0.75, 2.3, 0.0)
+    parking = np.where(rng.random(2) < 0.75, _STRIP_M, 0.0)
     cycle = np.where(rng.random(2) < style.cycle_path, rng.uniform(1.3, 2.0, 2), 0.0)
     paved = np.where(rng.random(2) < style.urban, rng.uniform(3.0, 9.0, 2), 0.0)
     if all_classes:
         _ensure_ground(rng, cycle, paved, has_median=median > 0)
+        parking[0] = parking[0] if parking.any() else _STRIP_M
     ground = Ground(
         start=start,
         profile=profile,

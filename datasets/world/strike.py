@@ -17,10 +17,10 @@ from lima_bench.datasets.world.ground import (
     Triple,
     climb,
     height,
-    surface,
 )
 from lima_bench.datasets.world.labels import Label
 from lima_bench.datasets.world.materials import Material
+from lima_bench.datasets.world.surface import surface
 
 _SIDEWALK, _FLAT = int(Label.SIDEWALK), int(Label.OTHER_FLAT)
 _KERB, _CONCRETE = int(Material.KERB_STONE), int(Material.CONCRETE)

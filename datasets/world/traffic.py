@@ -10,7 +10,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from lima_bench.datasets.sample import Float64
 from lima_bench.datasets.world import cycles, furniture, people, vehicles
+from lima_bench.datasets.world.palette import pick
 from lima_bench.datasets.world.plan import Plan
 from lima_bench.datasets.world.things import AlongRoad, Model, Straight
 
@@ -53,8 +55,7 @@ _PARKED: tuple[tuple[Draw, float], ...] = (
 
 def choose(rng: np.random.Generator, table: tuple[tuple[Draw, float], ...]) -> Model:
     """Draw one model of a weighted table."""
-    weights = np.array([weight for _, weight in table])
-    return table[int(rng.choice(len(table), p=weights / weights.sum()))][0](rng)
+    return table[pick(rng, [weight for _, weight in table])][0](rng)
 
 
 def _sign(side: int) -> int:
@@ -106,7 +107,7 @@ def fill_branches(plan: Plan) -> None:
             _branch(plan, branch, way)
 
 
-def _branch(plan: Plan, branch: np.ndarray, way: int) -> None:
+def _branch(plan: Plan, branch: Float64, way: int) -> None:
     rng = plan.rng
     cos, sin, half = way * branch[2], way * branch[3], float(branch[4])
     yaw = math.atan2(sin, cos)
@@ -162,14 +163,14 @@ def walker(plan: Plan, x: float, side: int) -> bool:
     if rng.random() < 0.35:
         track = plan.beside(x, offset, float(rng.uniform(0, 2 * math.pi)))
         return plan.kerb_clearance(track, 0.6, 0.6) > 0 and plan.put(model, track)
-    ahead, speed = int(rng.choice([-1, 1])), float(rng.uniform(0.7, 1.7))
+    ahead, speed = 1 if rng.random() < 0.5 else -1, float(rng.uniform(0.7, 1.7))
     return plan.put(model, AlongRoad(street, offset, x, ahead * speed, ahead), speed)
 
 
 def stand_bicycle(plan: Plan, x: float, side: int) -> bool:
     """Lean a bicycle at the back of the sidewalk near `x`; say whether there was room."""
     offset = _sign(side) * (plan.street.behind_walk(side) - 0.5)
-    turn = float(plan.rng.choice([0.0, math.pi]) + plan.rng.normal(0, 0.3))
+    turn = math.pi * (plan.rng.random() < 0.5) + float(plan.rng.normal(0, 0.3))
     track = plan.beside(x, offset, turn)
     clear = plan.kerb_clearance(track, 1.8, 0.7) > 0.3
     return clear and plan.put(cycles.bicycle(plan.rng, ridden=False), track)

@@ -10,8 +10,8 @@ import numpy as np
 
 from lima_bench.datasets.world.labels import Label
 from lima_bench.datasets.world.materials import Material
-from lima_bench.datasets.world.palette import car_colour, near, vivid
-from lima_bench.datasets.world.shapes import Builder, Colour, Texture
+from lima_bench.datasets.world.palette import car_colour, fleet_colour, near, pick
+from lima_bench.datasets.world.shapes import Builder, Colour, Texture, concatenate
 from lima_bench.datasets.world.things import Model
 
 PAINT, GLASS, RUBBER = Material.CAR_PAINT, Material.GLASS, Material.RUBBER
@@ -28,7 +28,7 @@ def _builder(rng: np.random.Generator, label: Label) -> Builder:
 def _wheels(build: Builder, axles: list[float], width: float, radius: float) -> None:
     for x in axles:
         for side in (-1, 1):
-            y = side * (width / 2 - 0.12)
+            y = side * (width / 2 - 0.108)
             build.wheel((x, y, radius), radius, 0.24)
             rim = (x, y + side * 0.105, radius)
             build.wheel(rim, radius * 0.58, 0.04, METAL, (0.55, 0.56, 0.58))
@@ -85,7 +85,7 @@ def _body(
 
 def car(rng: np.random.Generator) -> Model:
     """A saloon, hatchback, estate, off-roader or van."""
-    return _car(rng, Label.CAR, car_colour(rng), str(rng.choice(list(_FORMS))))
+    return _car(rng, Label.CAR, car_colour(rng), list(_FORMS)[int(rng.integers(len(_FORMS)))])
 
 
 _FORMS = {
@@ -122,8 +122,6 @@ def _beacon(model: Model, rng: np.random.Generator, colour: Colour) -> Model:
     length, width, height = model.size
     build = _builder(rng, model.label)
     build.box((0.0, 0, height + 0.06), (0.3, width * 0.6, 0.14), LAMP, colour)
-    from lima_bench.datasets.world.shapes import concatenate
-
     shapes = concatenate([model.shapes, build.shapes()])
     return Model(model.label, (length, width, height + 0.13), shapes)
 
@@ -161,7 +159,7 @@ def _cab(build: Builder, front: float, size: tuple[float, float, float], paint: 
 
 def truck(rng: np.random.Generator) -> Model:
     """A box lorry, tipper, flatbed or pick-up."""
-    form = str(rng.choice(["box", "tipper", "flatbed", "pick-up"], p=[0.5, 0.2, 0.15, 0.15]))
+    form = ("box", "tipper", "flatbed", "pick-up")[pick(rng, (0.5, 0.2, 0.15, 0.15))]
     if form == "pick-up":
         return _pick_up(rng)
     length, width = float(rng.uniform(6.4, 8.6)), float(rng.uniform(2.25, 2.5))
@@ -178,7 +176,7 @@ def truck(rng: np.random.Generator) -> Model:
             (middle, 0, (1.0 + height) / 2),
             (bed, width, height - 1.0),
             PAINT,
-            vivid(rng),
+            fleet_colour(rng),
             texture=Texture.CORRUGATED,
         )
     elif form == "tipper":
@@ -186,7 +184,9 @@ def truck(rng: np.random.Generator) -> Model:
         build.box((middle, 0, 1.65), (bed * 0.9, width * 0.9, 1.3), METAL, paint, top=(1.1, 1.1))
     else:
         build.box((middle, 0, 1.05), (bed, width, 0.16), Material.WOOD)
-        build.box((middle, 0, 1.6), (bed * 0.7, width * 0.8, 0.9), Material.TARPAULIN, vivid(rng))
+        build.box(
+            (middle, 0, 1.6), (bed * 0.7, width * 0.8, 0.9), Material.TARPAULIN, fleet_colour(rng)
+        )
     _wheels(build, [length / 2 - 1.1, -length / 2 + 1.2, -length / 2 + 2.2], width, 0.48)
     _lamps(build, length, width, 0.8)
     return Model(Label.TRUCK, (length, width, max(height, 2.3)), build.shapes())
@@ -228,7 +228,7 @@ def _saloon_of_bus(
 def rigid_bus(rng: np.random.Generator) -> Model:
     """A city bus."""
     length, width, height = float(rng.uniform(10.2, 12.2)), 2.55, float(rng.uniform(3.0, 3.3))
-    build, paint = _builder(rng, Label.BUS_RIGID), vivid(rng)
+    build, paint = _builder(rng, Label.BUS_RIGID), fleet_colour(rng)
     _saloon_of_bus(build, 0.0, (length - 0.1, width, height - 0.1), paint)
     build.box((length / 2 - 0.04, 0, height * 0.62), (0.06, width * 0.92, height * 0.42), GLASS)
     build.box(
@@ -242,7 +242,7 @@ def rigid_bus(rng: np.random.Generator) -> Model:
 def bendy_bus(rng: np.random.Generator) -> Model:
     """An articulated bus with its bellows, driving straight."""
     length, width, height = float(rng.uniform(17.0, 18.2)), 2.55, float(rng.uniform(3.05, 3.25))
-    build, paint = _builder(rng, Label.BUS_BENDY), vivid(rng)
+    build, paint = _builder(rng, Label.BUS_BENDY), fleet_colour(rng)
     front = length * 0.55
     rear = length - front - 1.2
     _saloon_of_bus(build, length / 2 - front / 2, (front - 0.1, width, height - 0.1), paint)
@@ -266,12 +266,12 @@ def trailer(rng: np.random.Generator) -> Model:
     length, width = float(rng.uniform(7.0, 10.5)), float(rng.uniform(2.35, 2.5))
     build = _builder(rng, Label.TRAILER)
     build.box((0, 0, 1.0), (length, width * 0.5, 0.22), METAL, _DARK)
-    form = str(rng.choice(["box", "container", "tarpaulin"]))
+    form = ("box", "container", "tarpaulin")[int(rng.integers(3))]
     height = float(rng.uniform(3.3, 3.9))
     box = (length - 0.05, width, height - 1.12)
     material = {"box": PAINT, "container": METAL, "tarpaulin": Material.TARPAULIN}[form]
     texture = Texture.CORRUGATED if form == "container" else Texture.PLAIN
-    build.box((0, 0, 1.11 + box[2] / 2), box, material, vivid(rng), texture=texture)
+    build.box((0, 0, 1.11 + box[2] / 2), box, material, fleet_colour(rng), texture=texture)
     _wheels(build, [-length / 2 + 0.9, -length / 2 + 2.0, -length / 2 + 3.1], width, 0.46)
     for side in (-1, 1):
         build.rod((length * 0.3, side * 0.6, 0.05), (length * 0.3, side * 0.6, 1.0), 0.07, METAL)

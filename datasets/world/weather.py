@@ -6,9 +6,12 @@ Offers `Weather` and `draw_weather`.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+
+from lima_bench.datasets.world.palette import pick
 
 
 class Weather(NamedTuple):
@@ -47,16 +50,15 @@ class Weather(NamedTuple):
 
 
 NAMES = ("sunny", "cloudy", "dusk", "night", "rain")
-_SHARES = (0.42, 0.33, 0.10, 0.06, 0.09)
 
 
-def draw_weather(rng: np.random.Generator) -> Weather:
-    """The weather of one scene: mostly by day and dry."""
-    kind = int(rng.choice(len(NAMES), p=_SHARES))
+def draw_weather(rng: np.random.Generator, shares: Sequence[float]) -> Weather:
+    """The weather of one scene; `shares` of the kinds in the order of `NAMES`."""
+    kind = pick(rng, shares)
     turn = rng.uniform(0, 2 * math.pi)
     rise = math.radians(rng.uniform(28, 62) if kind != 2 else rng.uniform(8, 18))
     flat = math.cos(rise)
-    sun, ambient = ((0.75, 0.45), (0.22, 0.72), (0.42, 0.30), (0.0, 0.10), (0.08, 0.55))[kind]
+    sun, ambient = ((0.80, 0.50), (0.20, 0.78), (0.45, 0.34), (0.0, 0.11), (0.08, 0.62))[kind]
     return Weather(
         kind=kind,
         sun_x=flat * math.cos(turn),

@@ -39,16 +39,16 @@ class LessonSettings(Settings):
         blur: Share of pictures that are blurred.
     """
 
-    steps: int = 300
-    batch_size: int = 16
+    steps: int = 800
+    batch_size: int = 8
     lr: float = 4e-3
     weight_decay: float = 1e-2
     geometry_weight: float = 0.3
     balance: float = 0.5
-    gain: tuple[float, float] = (0.5, 1.3)
-    tint: float = 0.1
-    noise: float = 0.06
-    blur: float = 0.3
+    gain: tuple[float, float] = (0.7, 1.2)
+    tint: float = 0.05
+    noise: float = 0.03
+    blur: float = 0.15
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
 """Teachers: published names, shapes and sizes; frozen; weights never trusted."""
 
 import pickle
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -249,3 +251,22 @@ def test_teacher_that_is_not_built_tells_why():
 def test_unknown_teacher_shows_the_nearest():
     with pytest.raises(UserError, match='mean "vit_s"'):
         load_teacher("vit-s")
+
+
+def test_cards_and_file_search_load_no_torch():
+    code = (
+        "import sys; import lima_bench.lima.teachers.files; "
+        "sys.exit(bool({'torch', 'numpy'} & sys.modules.keys()))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["tiny", "random_tiny"])
+def test_shipped_weights_are_small_whole_and_give_finite_features(name):
+    card = TEACHERS.get(name)
+    path = find_weights(card)
+    assert path.stat().st_size < 1_000_000
+    assert weights_digest(card) == card.sha256
+    out = load_teacher(name)(torch.rand(2, 3, 56, 96))
+    assert out.shape == (2, 14, 24, card.width)
+    assert out.isfinite().all()

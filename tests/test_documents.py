@@ -1,0 +1,26 @@
+"""What the documents show works: the example method is a plug-in, the named commands exist."""
+
+import re
+from pathlib import Path
+
+from lima_bench.lima.api import METHODS, load_plugin
+from lima_bench.lima.testing import conformance
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def test_the_example_method_passes_the_conformance_kit(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.S)
+    assert example.count("\n") <= 40
+    (tmp_path / "mine.py").write_text(example)
+    load_plugin(tmp_path / "mine.py")
+    findings = conformance(METHODS.get("plain_cosine"))
+    assert findings and all(finding.passed for finding in findings), findings
+
+
+def test_every_verb_of_the_readme_exists() -> None:
+    named = set(re.findall(r"lima-bench (\w+)", (ROOT / "README.md").read_text()))
+    built = {path.stem for path in (ROOT / "suites" / "verbs").glob("*.py")}
+    shown = (ROOT / "suites" / "cli.py").read_text()
+    assert named
+    assert {name for name in named if f'"{name}"' not in shown and name not in built} == set()
