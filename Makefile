@@ -9,6 +9,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 STORE ?= runs
+SMOKE_STORE ?= runs-smoke
 # One thread a process: the runner puts one job on each core, and two OpenMP pools on few cores
 # fight. Passive waiting keeps an idle pool from burning its neighbour's time.
 export OMP_NUM_THREADS ?= 1
@@ -35,8 +36,8 @@ test: setup
 	$(BIN)/python -m pytest
 
 smoke: setup
-	$(BIN)/lima-bench run table1 --profile smoke --store $(STORE)/smoke
-	$(BIN)/lima-bench check table1 --profile smoke --store $(STORE)/smoke --against golden
+	$(BIN)/lima-bench run table1 --profile smoke --store $(SMOKE_STORE)
+	$(BIN)/lima-bench check table1 --profile smoke --store $(SMOKE_STORE) --against golden
 
 lint: setup
 	$(BIN)/ruff check .

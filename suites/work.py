@@ -10,14 +10,12 @@ import importlib
 import importlib.metadata
 import os
 import platform
-import resource
 import shutil
 import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +26,7 @@ from lima_bench.results.record import Record
 from lima_bench.results.store import Store
 from lima_bench.suites.code import lineage
 from lima_bench.suites.job import Job
+from lima_bench.suites.measure import Meter
 from lima_bench.suites.order import Event, Order
 
 Send = Callable[[Event], None]
@@ -131,19 +130,12 @@ def _do(store: Store, order: Order, send: Send, own_process: bool) -> Record:
     shutil.rmtree(store.artifact(job.key), ignore_errors=True)
     module, name = order.stages[job.stage].split(":")
     function: Callable[[Context], Outcome] = getattr(importlib.import_module(module), name)
-    started, clock, before = datetime.now(UTC), time.perf_counter(), _cpu_seconds()
+    meter = Meter(state)
 
     def run(report: Report) -> Outcome:
         return function(_context(store, order, state, report))
 
-    outcome = observe.observed(order, store, run, _throttled(job.key, send))
-    measured = {
-        "wall_hours": (time.perf_counter() - clock) / 3600,
-        "cpu_hours": (_cpu_seconds() - before) / 3600,
-        "peak_memory_gb": _peak_memory_gb(),
-        "disk_gb": _disk_gb(store.artifact(job.key)),
-        "started": started.isoformat(timespec="seconds"),
-    }
+    outcome = observe.observed(order, store, run, _throttled(job.key, send, meter))
     details = {**outcome.details, "artifact": store.artifact(job.key).is_dir()}
     record = Record(
         key=job.key,
@@ -155,7 +147,7 @@ def _do(store: Store, order: Order, send: Send, own_process: bool) -> Record:
         scores=outcome.scores,
         details=details,
         provenance={**_provenance(order, code), **outcome.provenance},
-        measured=measured,
+        measured=meter.measured(store.artifact(job.key)),
     )
     store.put(record)
     store.clear_partial(job.key)
@@ -230,40 +222,20 @@ def _note(order: Order, reason: str, text: str) -> None:
         return
 
 
-def _throttled(key: str, send: Send) -> Report:
+def _throttled(key: str, send: Send, meter: Meter) -> Report:
     """Progress, five times a second at most and always at the end."""
     last = 0.0
 
     def report(done: int, total: int, metrics: Mapping[str, float] | None = None) -> None:
         nonlocal last
         del metrics
+        meter.tick()
         now = time.monotonic()
         if now - last > 0.2 or done == total:
             last = now
             send(Event(key, "progress", done=done, total=total))
 
     return report
-
-
-def _cpu_seconds() -> float:
-    return sum(
-        usage.ru_utime + usage.ru_stime
-        for usage in (
-            resource.getrusage(resource.RUSAGE_SELF),
-            resource.getrusage(resource.RUSAGE_CHILDREN),
-        )
-    )
-
-
-def _peak_memory_gb() -> float:
-    """Of this process or of its largest child, whichever is more."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    return max(resource.getrusage(one).ru_maxrss for one in who) * unit / 1e9
-
-
-def _disk_gb(folder: Path) -> float:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e9
 
 
 def _provenance(order: Order, code: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import typer
@@ -53,7 +53,7 @@ def run(request: Request, manner: Manner) -> int:
     session, report = _work(request, manner, targets=None)
     plan = session.plan(accept_stale=manner.accept_stale)
     table = table_of(session, plan)
-    paths = write_all(table, session.store.tables)
+    paths = write_all(_whole_table(session, table, manner), session.store.tables)
     _tell(session, table, paths, manner)
     _explain(session, report)
     return report.exit_code
@@ -100,6 +100,15 @@ def _work(
     executor = make_executor(manner.executor, jobs, [*PRELOAD, *module_names()])
     listener = make_listener(quiet=manner.quiet or manner.as_json)
     return session, execute(plan, setup, executor, listener)
+
+
+def _whole_table(session: Session, table: Table, manner: Manner) -> Table:
+    """The table without ``--only`` and ``--columns``: files always hold all that is known."""
+    request = session.request
+    if (request.only, request.columns) == ("*", "*"):
+        return table
+    whole = open_session(replace(request, only="*", columns="*"), write=True, need_data=True)
+    return table_of(whole, whole.plan(accept_stale=manner.accept_stale))
 
 
 def _jobs(manner: Manner, devices: tuple[str, ...]) -> int:

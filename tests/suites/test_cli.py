@@ -108,7 +108,8 @@ def test_a_run_writes_and_prints_the_table(call: Call, tmp_path: Path) -> None:
     assert {f"table1.embedded.{ending}" for ending in ("csv", "tex", "md", "html")} <= written
     with (folder / "table1.embedded.csv").open() as file:
         lines = {(line["row"], line["column"]): line for line in csv.DictReader(file)}
-    assert len(lines) == 4 * 3
+    assert len(lines) == 10 * 8  # what --only leaves out is in the file all the same
+    assert lines["lima", "nus-5%"]["verdict"] == "missing"
     assert lines["lima", "nus-lp"]["frames"] == "6"
     assert float(lines["scalr", "nus-1%"]["value"]) >= 0
     assert (lines["seal", "nus-lp"]["value"], lines["seal", "nus-lp"]["verdict"]) == ("", "missing")
