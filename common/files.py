@@ -50,6 +50,7 @@ def write_atomic(path: Path, content: bytes | str) -> None:
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
+                os.fchmod(file.fileno(), 0o644)  # a store may be shared; the draft is private
             Path(name).replace(path)
         except BaseException:
             Path(name).unlink(missing_ok=True)

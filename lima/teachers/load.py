@@ -15,9 +15,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lima_bench.common.errors import UserError
+from lima_bench.lima.checkpoint import read_weights
 from lima_bench.lima.teachers.catalogue import TEACHERS, TeacherCard
 from lima_bench.lima.teachers.files import find_weights, weights_digest
-from lima_bench.lima.teachers.weights import fill, read_tensors
+from lima_bench.lima.teachers.weights import fill
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -94,5 +95,5 @@ def load_teacher(name: str, weights: Path | None = None) -> Teacher:
     factory: Callable[[], nn.Module] = getattr(importlib.import_module(module), factory_name)
     with torch.device("meta"):
         network = factory()
-    fill(network, read_tensors(path), path)
+    fill(network, read_weights(path), path)
     return Teacher(card, network)

@@ -1,43 +1,16 @@
-"""Weight files into tensors, without ever running what a file holds.
+"""Published tensors into our networks: same names, same shapes, or a message that names the tensor.
 
-Offers `read_tensors` and `fill`.
+Offers `fill`.
 """
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lima_bench.common.errors import UserError
-
-
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Names to tensors of a ``.safetensors`` file, or of a torch file that holds only tensors.
-
-    Raises:
-        UserError: The file is damaged, or wants to run code.
-    """
-    try:
-        if path.suffix == ".safetensors":
-            return dict(load_file(path))
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise UserError(
-            path, "This file cannot be read as plain tensors.", "Get it again from its authors."
-        ) from error
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise UserError(
-            path,
-            "This file holds something else than names and tensors.",
-            "Get the backbone-only file that its authors publish.",
-        )
-    return state
 
 
 def fill(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:

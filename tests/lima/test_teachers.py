@@ -11,11 +11,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from lima_bench.common.errors import UserError
+from lima_bench.lima.checkpoint import read_weights
 from lima_bench.lima.teachers import vit
 from lima_bench.lima.teachers.catalogue import TEACHERS
 from lima_bench.lima.teachers.files import WEIGHTS_VARIABLE, find_weights, weights_digest
 from lima_bench.lima.teachers.load import Teacher, load_teacher
-from lima_bench.lima.teachers.weights import read_tensors
 
 SIZES = {
     "vit_s": (vit.vit_small, 384, 12, 22_056_576),
@@ -231,16 +231,18 @@ def test_a_pickle_that_wants_code_is_refused(tmp_path):
     for number, save in enumerate((torch.save, lambda v, p: p.write_bytes(pickle.dumps(v)))):
         path = tmp_path / f"{number}.pth"
         save({"cls_token": Harm()}, path)
-        with pytest.raises(UserError, match="plain tensors"):
-            read_tensors(path)
+        with pytest.raises(UserError, match="run code"):
+            read_weights(path)
 
 
 def test_torch_files_of_plain_tensors_are_read(tmp_path):
     torch.save({"a": torch.arange(3)}, tmp_path / "a.pth")
-    assert read_tensors(tmp_path / "a.pth")["a"].tolist() == [0, 1, 2]
-    torch.save({"model": {"a": torch.arange(3)}}, tmp_path / "b.pth")
-    with pytest.raises(UserError, match="something else"):
-        read_tensors(tmp_path / "b.pth")
+    assert read_weights(tmp_path / "a.pth")["a"].tolist() == [0, 1, 2]
+    torch.save({"model": {"a": torch.arange(3)}}, tmp_path / "shell.pth")
+    assert read_weights(tmp_path / "shell.pth")["a"].tolist() == [0, 1, 2]
+    torch.save({"a": torch.arange(3), "epoch": 7}, tmp_path / "b.pth")
+    with pytest.raises(UserError, match="no table of tensors"):
+        read_weights(tmp_path / "b.pth")
 
 
 def test_teacher_that_is_not_built_tells_why():
