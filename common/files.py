@@ -21,6 +21,7 @@ _REMEDY = {
     errno.EACCES: ("You may not write here.", "Choose another place: --store DIR."),
     errno.EPERM: ("You may not write here.", "Choose another place: --store DIR."),
     errno.EEXIST: ("A file stands where a folder is needed.", "Choose another: --store DIR."),
+    errno.ENOENT: ("This place cannot be made.", "Choose another one: --store DIR."),
     errno.ENOTDIR: ("A file stands where a folder is needed.", "Choose another: --store DIR."),
 }
 
