@@ -26,13 +26,19 @@ _REMEDY = {
 }
 
 
+def _on_the_way(name: object, path: Path) -> bool:
+    """Whether what is absent is `path` or one of its parents, not a file read on the side."""
+    return isinstance(name, str) and Path(name) in (path, *path.parents)
+
+
 @contextlib.contextmanager
 def writable(path: Path) -> Iterator[None]:
     """Turn the ways in which writing to `path` fails into a `UserError` with its remedy."""
     try:
         yield
     except OSError as error:
-        if error.errno not in _REMEDY:
+        absent = error.errno == errno.ENOENT
+        if error.errno not in _REMEDY or (absent and not _on_the_way(error.filename, path)):
             raise
         what, how = _REMEDY[error.errno]
         raise UserError(path, what, how) from error
