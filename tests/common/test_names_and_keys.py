@@ -1,4 +1,4 @@
-"""Names are found or the nearest one is shown; equal content has equal keys; one holder per lock."""
+"""Names are found or the nearest is shown; equal content, equal keys; one holder per lock."""
 
 import pickle
 import subprocess
