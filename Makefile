@@ -24,6 +24,7 @@ setup: $(READY)
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
 	  || { echo "lima-bench needs Python 3.11 to 3.13: make setup PYTHON=python3.11"; exit 2; }
+	@echo 'Setting up $(VENV): about two minutes, most of it packages on their way.'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	$(BIN)/python -m lima_bench.datasets.world.warm
