@@ -68,10 +68,12 @@ class ProcessExecutor:
         """Fork a child for `order`."""
         ours, theirs = self._context.Pipe()
         process = self._context.Process(target=_child, args=(order, theirs), daemon=False)
+        # Listed first: an interrupt may come while it starts, and what is started but not listed
+        # would be waited for, perhaps for days.
+        self._children.append(_Child(order, process, ours))
         with _without_main():
             process.start()
         theirs.close()
-        self._children.append(_Child(order, process, ours))
 
     def wait(self, seconds: float) -> Sequence[Event]:
         """Events of all children; a child that ends without a word has died."""
@@ -98,7 +100,8 @@ class ProcessExecutor:
             _signal_group(child.process, signal.SIGTERM)
         deadline = time.monotonic() + _GRACE_S
         for child in self._children:
-            child.process.join(max(0.0, deadline - time.monotonic()))
+            if child.process.pid is not None:
+                child.process.join(max(0.0, deadline - time.monotonic()))
         for child in list(self._children):
             _signal_group(child.process, signal.SIGKILL)
             self._bury(child)
@@ -111,8 +114,9 @@ class ProcessExecutor:
 
     def _bury(self, child: _Child) -> None:
         self._children.remove(child)
-        child.process.join()
-        child.pipe.close()
+        if child.process.pid is not None:
+            child.process.join()
+        child.pipe.close()  # ends also a child that was interrupted before it told its number
 
 
 def _child(order: Order, pipe: Connection) -> None:

@@ -147,7 +147,11 @@ def test_plan_before_and_after(call: Call) -> None:
     assert sum(job["runs"] for job in plan["jobs"]) == 3 + 6
 
 
-def test_show_export_and_check(call: Call, tmp_path: Path) -> None:
+def test_show_export_and_check(call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from lima_bench.results import golden_files as golden
+
+    # The numbers of these pretended stages have no reference to be held against.
+    monkeypatch.setattr(golden, "golden_path", lambda *_: tmp_path / "none.csv")
     assert call("show", "table1", *SMALL)[0] == 0
     assert not (tmp_path / "runs").exists()
     assert call("check", "table1", *SMALL)[0] == 4

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from lima_bench.common.errors import UserError
 from lima_bench.results.store import Store
 from lima_bench.suites.executors.base import make_executor
+from lima_bench.suites.executors.process import ProcessExecutor
 
 DRIVER = Path(__file__).with_name("driver.py")
+HANG_S = 120
+"""Only a driver that hangs takes so long, however busy the machine."""
 N_JOBS = 1 + 1 + 1 + 3 + 6
 
 
@@ -26,7 +31,7 @@ def drive(store: Path, jobs: int = 2, executor: str = "process") -> subprocess.P
 
 
 def finish(process: subprocess.Popen[str], *, noisy: bool = False) -> tuple[int, str]:
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=HANG_S)
     assert process.returncode in (0, 2, 3, 130), err
     assert ("noise" in err) == noisy, err  # what jobs print stays out of the driver's output
     return process.returncode, out
@@ -181,7 +186,7 @@ def test_an_interrupted_run_leaves_no_worker_and_goes_on(
     workers = [int(pid) for _, _, pid in calls(tmp_path, "begin")]
     finished = calls(tmp_path)
     driver.send_signal(number)
-    driver.communicate(timeout=20)
+    driver.communicate(timeout=HANG_S)
     assert driver.returncode == (130 if number == signal.SIGINT else -signal.SIGKILL)
     wait_for(lambda: not any(alive(pid) for pid in workers), 5.0)
     behave(tmp_path)
@@ -203,7 +208,7 @@ def test_the_command_line_ends_with_130_when_interrupted(
     )
     wait_for(lambda: [c for c in calls(tmp_path, "begin") if c[0] == "pretrain"])
     driver.send_signal(number)
-    _, err = driver.communicate(timeout=20)
+    _, err = driver.communicate(timeout=HANG_S)
     assert driver.returncode == 130
     assert "Interrupted. What was finished is kept; the same command goes on." in err
     assert "Traceback" not in err
@@ -233,7 +238,7 @@ def test_a_driver_takes_over_when_the_other_dies(tmp_path: Path) -> None:
     behave(tmp_path)
     first.kill()
     first.communicate()
-    second.communicate(timeout=30)
+    second.communicate(timeout=HANG_S)
     assert second.returncode == 0
     assert len(calls(tmp_path)) == N_JOBS
 
@@ -243,3 +248,22 @@ def test_executors_that_are_not_there_say_so() -> None:
         make_executor("slurm", 1, [])
     with pytest.raises(UserError, match=r'There is no executor "proces". Did you mean "process"'):
         make_executor("proces", 1, [])
+
+
+def test_an_interrupt_while_a_worker_starts_leaves_it_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def start() -> None:
+        raise KeyboardInterrupt
+
+    ours, theirs = multiprocessing.Pipe()
+    starting = SimpleNamespace(start=start, pid=None)
+    context = SimpleNamespace(Pipe=lambda: (ours, theirs), Process=lambda **_: starting)
+    executor = ProcessExecutor(1, ())
+    monkeypatch.setattr(executor, "_context", context)
+    with pytest.raises(KeyboardInterrupt):
+        executor.start(SimpleNamespace())
+    assert executor.free == 0
+    executor.stop()
+    assert executor.free == 1
+    assert ours.closed  # so a child that did start reads the end of its pipe, and dies
