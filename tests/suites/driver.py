@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -56,6 +57,8 @@ def through_the_command_line(store: str) -> None:
 
 
 if __name__ == "__main__":
+    # A shell that starts the tests in the background has them ignore Ctrl-C; this program must not.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if sys.argv[2] == "cli":
         through_the_command_line(sys.argv[1])
     try:
