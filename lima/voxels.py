@@ -6,7 +6,7 @@ Offers `Voxels`, what a backbone takes, and `voxelise`, which makes them from th
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,7 +15,9 @@ from torch import Tensor
 
 from lima_bench.common.errors import UserError
 from lima_bench.datasets.sample import Float32, Int64
+from lima_bench.lima.backbones.sparse.maps import Level
 from lima_bench.lima.recipes import VoxelSettings
+from lima_bench.lima.tree import to_device
 
 ALIGNMENT = 16
 """Shifts by a multiple of the coarsest stride leave every down-sampling grid where it was."""
@@ -37,6 +39,7 @@ class Voxels:
         inverse: For each point, its cell.
         first: For each cell, its first point.
         n_clouds: Number of clouds in the batch.
+        level: The cells with their kernel maps, where the loader has built them.
     """
 
     coords: Int[Tensor, "voxels 4"]
@@ -44,16 +47,11 @@ class Voxels:
     inverse: Int[Tensor, " points"]
     first: Int[Tensor, " voxels"]
     n_clouds: int
+    level: Level | None = None
 
     def to(self, device: torch.device | str) -> Voxels:
         """The same voxels on `device`."""
-        return replace(
-            self,
-            coords=self.coords.to(device),
-            features=self.features.to(device),
-            inverse=self.inverse.to(device),
-            first=self.first.to(device),
-        )
+        return to_device(self, device)
 
 
 def voxelise(

@@ -6,7 +6,6 @@ the modules of all parts), and the functions; each takes a `Context` and returns
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -118,7 +117,9 @@ def pretrain(context: Context) -> Outcome:
             device=context.device,
             workers=context.workers,
         )
-    return Outcome(scores, {"checkpoint_digest": read_meta(checkpoint)["digest"]}, _engine())
+    return Outcome(
+        scores, {"checkpoint_digest": read_meta(checkpoint)["digest"]}, _engine(context.device)
+    )
 
 
 def linear_probe(context: Context) -> Outcome:
@@ -177,7 +178,7 @@ def _ask(context: Context, run: Any) -> Outcome:
         workers=context.workers,
     )
     details = {**result.details, "label_share": share.digest}
-    return Outcome(result.scores, details, _engine())
+    return Outcome(result.scores, details, _engine(context.device))
 
 
 def _student(config: Any) -> StudentSettings:
@@ -186,8 +187,10 @@ def _student(config: Any) -> StudentSettings:
     return StudentSettings.model_validate(config["student"])
 
 
-def _engine() -> dict[str, str]:
+def _engine(device: str) -> dict[str, str]:
     """Which sparse engine computed: recorded, because engines may differ in the last bits."""
-    from lima_bench.lima.backbones.sparse.engine import DEFAULT_ENGINE, VARIABLE
+    import torch
 
-    return {"engine": os.environ.get(VARIABLE, DEFAULT_ENGINE)}
+    from lima_bench.lima.backbones.sparse.engine import name_on
+
+    return {"engine": name_on(torch.device(device))}

@@ -15,9 +15,11 @@ class Backbone(nn.Module, ABC):
 
     Attributes:
         width: Channels of its output.
+        n_levels: Resolutions that it works at.
     """
 
     width: int
+    n_levels: int
 
     @abstractmethod
     def forward(self, voxels: Voxels) -> Float[Tensor, "voxels width"]:

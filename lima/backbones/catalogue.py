@@ -25,6 +25,7 @@ class BackboneCard:
         title: As the papers print it.
         builder: ``"module:function"`` of ``(in_channels, bn_momentum) -> Backbone``.
         width: Channels of its output.
+        n_levels: Resolutions that it works at: for so many the loader builds kernel maps.
         note: What sets it apart.
     """
 
@@ -32,6 +33,7 @@ class BackboneCard:
     title: str
     builder: str
     width: int
+    n_levels: int
     note: str = ""
 
     def load(self) -> Callable[[int, float], Backbone]:
@@ -44,14 +46,19 @@ class BackboneCard:
 _MINKUNET = "lima_bench.lima.backbones.minkunet"
 BACKBONES: Registry[BackboneCard] = Registry("backbone")
 for _card in (
-    BackboneCard("minkunet34", "MinkUNet-34", f"{_MINKUNET}:minkunet34", 96, "as in SuperFlow"),
+    BackboneCard("minkunet34", "MinkUNet-34", f"{_MINKUNET}:minkunet34", 96, 5, "as in SuperFlow"),
     BackboneCard(
-        "minkunet34_slidr", "MinkUNet-34", f"{_MINKUNET}:minkunet34_slidr", 96, "as in SLidR"
+        "minkunet34_slidr", "MinkUNet-34", f"{_MINKUNET}:minkunet34_slidr", 96, 5, "as in SLidR"
     ),
-    BackboneCard("minkunet18", "MinkUNet-18", f"{_MINKUNET}:minkunet18", 96),
-    BackboneCard("minkunet50", "MinkUNet-50", f"{_MINKUNET}:minkunet50", 384),
+    BackboneCard("minkunet18", "MinkUNet-18", f"{_MINKUNET}:minkunet18", 96, 5),
+    BackboneCard("minkunet50", "MinkUNet-50", f"{_MINKUNET}:minkunet50", 384, 5),
     BackboneCard(
-        "minkunet_tiny", "MinkUNet-tiny", f"{_MINKUNET}:minkunet_tiny", 48, "for the built-in world"
+        "minkunet_tiny",
+        "MinkUNet-tiny",
+        f"{_MINKUNET}:minkunet_tiny",
+        48,
+        4,
+        "for the built-in world",
     ),
 ):
     BACKBONES.add(_card.name, _card)

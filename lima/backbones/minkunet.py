@@ -134,6 +134,7 @@ class MinkUNet(Backbone):
     def __init__(self, plan: Plan, in_channels: int, bn_momentum: float) -> None:
         super().__init__()
         self.plan, self.momentum = plan, bn_momentum
+        self.n_levels = 1 + len(plan.encoder)
         self._block = _BasicBlock if plan.block == "basic" else _Bottleneck
         pairs = pairwise((in_channels, *plan.stem))
         self.stem = nn.Sequential(*(self._normed(SubmanifoldConv(a, b), b) for a, b in pairs))
@@ -176,7 +177,8 @@ class MinkUNet(Backbone):
 
     def forward(self, voxels: Voxels) -> Float[Tensor, "voxels width"]:
         """A feature for each voxel, in the order of `voxels.coords`."""
-        x = self.stem(SparseTensor(voxels.features, Level.of(voxels.coords)))
+        level = voxels.level or Level.of(voxels.coords, self.n_levels)
+        x = self.stem(SparseTensor(voxels.features, level))
         skips = [x]
         for down, blocks in zip(self.down, self.encoder, strict=True):
             x = blocks(down(x))

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from lima_bench.common.errors import UserError
-from lima_bench.lima.backbones.sparse.engine import ENGINES, VARIABLE, current_engine, use_engine
+from lima_bench.lima.backbones.sparse.engine import ENGINES, VARIABLE, engine_on, use_engine
 from lima_bench.lima.backbones.sparse.layers import (
     BatchNorm,
     DownConv,
@@ -15,10 +15,12 @@ from lima_bench.lima.backbones.sparse.layers import (
 )
 from lima_bench.lima.backbones.sparse.maps import Level
 
+CPU = torch.device("cpu")
+
 
 def some_level():
     cells = np.random.default_rng(0).integers(0, (2, 8, 6, 10), (90, 4))
-    return Level.of(torch.from_numpy(np.unique(cells, axis=0)))
+    return Level.of(torch.from_numpy(np.unique(cells, axis=0)), n_levels=2)
 
 
 def test_layers_know_their_levels():
@@ -46,7 +48,7 @@ def test_weights_start_as_in_minkowski_engine(layer, n_weights, fan):
 
 
 def test_empty_batch_passes_through_every_layer():
-    level = Level.of(torch.zeros(0, 4, dtype=torch.int64))
+    level = Level.of(torch.zeros(0, 4, dtype=torch.int64), n_levels=2)
     layers = SubmanifoldConv(3, 4), DownConv(4, 5), UpConv(5, 2)
     norm = BatchNorm(4)
     x = layers[0](SparseTensor(torch.zeros(0, 3), level))
@@ -77,17 +79,17 @@ def test_batch_norm_of_a_single_cell_uses_and_keeps_the_running_statistics():
 
 def test_the_environment_names_the_engine(monkeypatch):
     monkeypatch.setenv(VARIABLE, "reference")
-    assert current_engine() is ENGINES.get("reference")
+    assert engine_on(CPU) is ENGINES.get("reference")
     monkeypatch.setenv(VARIABLE, "refrence")
     with pytest.raises(UserError, match=r'LIMA_BENCH_ENGINE\n.*Did you mean "reference"'):
-        current_engine()
+        engine_on(CPU)
 
 
 def test_use_engine_outranks_the_environment_and_ends(monkeypatch):
     monkeypatch.setenv(VARIABLE, "nonsense")
     with use_engine("reference") as engine:
-        assert current_engine() is engine
+        assert engine_on(CPU) is engine
     with pytest.raises(UserError):
-        current_engine()
+        engine_on(CPU)
     with pytest.raises(UserError, match="Known"), use_engine("nonsense"):
         pass

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from lima_bench.lima.backbones.sparse.engine import current_engine
+from lima_bench.lima.backbones.sparse.engine import engine_on
 from lima_bench.lima.backbones.sparse.maps import Level
 
 
@@ -58,7 +58,9 @@ class SubmanifoldConv(_Convolution):
 
     def forward(self, x: SparseTensor) -> SparseTensor:
         """Same cells, new features."""
-        features = current_engine().convolve(x.features, self.weight, x.level.neighbours)
+        features = engine_on(x.features.device).convolve(
+            x.features, self.weight, x.level.neighbours
+        )
         return x.replace(features)
 
 
@@ -70,7 +72,7 @@ class DownConv(_Convolution):
 
     def forward(self, x: SparseTensor) -> SparseTensor:
         """Features of the cells of twice the edge."""
-        features = current_engine().convolve(x.features, self.weight, x.level.down)
+        features = engine_on(x.features.device).convolve(x.features, self.weight, x.level.down)
         return SparseTensor(features, x.level.coarser)
 
 
@@ -82,7 +84,7 @@ class UpConv(_Convolution):
 
     def forward(self, x: SparseTensor, level: Level) -> SparseTensor:
         """Features of the cells of `level`, whose `coarser` is the level of `x`."""
-        features = current_engine().convolve(x.features, self.weight, level.up)
+        features = engine_on(x.features.device).convolve(x.features, self.weight, level.up)
         return SparseTensor(features, level)
 
 
