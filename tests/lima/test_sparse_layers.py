@@ -7,13 +7,13 @@ import torch
 from lima_bench.common.errors import UserError
 from lima_bench.lima.backbones.sparse.engine import ENGINES, VARIABLE, engine_on, use_engine
 from lima_bench.lima.backbones.sparse.layers import (
-    BatchNorm,
     DownConv,
     SparseTensor,
     SubmanifoldConv,
     UpConv,
 )
 from lima_bench.lima.backbones.sparse.maps import Level
+from lima_bench.lima.backbones.sparse.norm import BatchNorm
 
 CPU = torch.device("cpu")
 
