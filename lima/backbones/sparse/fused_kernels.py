@@ -294,7 +294,9 @@ def _call_in(context: Any, array: Any, offset: Any) -> Any:
         base = context.make_array(signature.args[0])(context, builder, values[0]).data
         place = builder.bitcast(builder.gep(base, [values[1]]), ir.IntType(8).as_pointer())
         signature_of_hint = ir.FunctionType(ir.VoidType(), [place.type, _I32, _I32, _I32])
-        hint = cgutils.get_or_insert_function(builder.module, signature_of_hint, "llvm.prefetch.p0")
+        hint = cgutils.get_or_insert_function(
+            builder.module, signature_of_hint, "llvm.prefetch.p0i8"
+        )
         builder.call(hint, [place, *(ir.Constant(_I32, flag) for flag in (0, 2, 1))])
         return context.get_dummy_value()
 
