@@ -19,12 +19,14 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from lima_bench.datasets.sample import Float32, Float64
+from lima_bench.datasets.sample import Float64
 from lima_bench.lima.backbones.sparse import norm_kernels as kernels
 from lima_bench.lima.threads import over
 
-VALUES_PER_THREAD = 1 << 18
+VALUES_PER_TASK = 1 << 17
 """Fewer than this are not worth waking a thread for."""
+
+_NO_PARTS: Float64 = np.empty((0, 2, 0))
 
 Features = Float[Tensor, "voxels channels"]
 
@@ -37,53 +39,7 @@ class BatchNorm(nn.BatchNorm1d):
 
     def forward(self, features: Features) -> Tensor:
         """Normalised features; updates the running statistics in training mode."""
-        return self.in_one_go(features, None, relu=False, in_place=False)
-
-    def in_one_go(
-        self, features: Features, beside: Features | None, *, relu: bool, in_place: bool
-    ) -> Tensor:
-        """``relu(norm(features) + beside)``, with or without the sum and the ReLU.
-
-        Args:
-            features: To be normalised.
-            beside: To be added.
-            relu: Whether to cut at zero.
-            in_place: Whether `features` may hold the result.
-        """
-        learns = self.training and len(features) > 1
-        if learns and self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
-        tensors = [t for t in (features, beside, self.weight, self.bias) if t is not None]
-        wants_grad = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
-        if (wants_grad and not learns) or not _compilable(self, features, beside):
-            return self._by_torch(features, beside, relu=relu, learns=learns)
-        floor = 0.0 if relu else -math.inf
-        if wants_grad:
-            normed: Tensor = _Normed.apply(  # type: ignore[no-untyped-call]
-                features, self.weight, self.bias, beside, floor, self
-            )
-            return normed
-        out = features if in_place else torch.empty_like(features)
-        x = _array(features)
-        statistics = _learnt(x, self) if learns else _remembered(self)
-        _normalise(x, statistics, self, beside, floor, _array(out))
-        return out
-
-    def _by_torch(
-        self, features: Features, beside: Features | None, *, relu: bool, learns: bool
-    ) -> Tensor:
-        out = torch.batch_norm(
-            features,
-            self.weight,
-            self.bias,
-            self.running_mean,
-            self.running_var,
-            learns,
-            self.momentum or 0.0,
-            self.eps,
-            torch.backends.cudnn.enabled,
-        )
-        return _added_and_cut(out, beside, relu)
+        return _in_one_go(self, features, None, relu=False, in_place=False)
 
 
 def normed(
@@ -99,8 +55,48 @@ def normed(
         relu: Whether to cut at zero.
     """
     if isinstance(norm, BatchNorm):
-        return norm.in_one_go(features, beside, relu=relu, in_place=True)
+        return _in_one_go(norm, features, beside, relu=relu, in_place=True)
     return _added_and_cut(norm(features), beside, relu)
+
+
+def _in_one_go(
+    norm: BatchNorm, features: Features, beside: Features | None, *, relu: bool, in_place: bool
+) -> Tensor:
+    # torch looks parameters up in Python, which here would take as long as the arithmetic.
+    parameters, buffers = norm._parameters, norm._buffers
+    weight, bias = parameters["weight"], parameters["bias"]
+    learns = norm.training and features.shape[0] > 1
+    tracked = buffers["num_batches_tracked"]
+    if learns and tracked is not None:
+        tracked.add_(1)
+    wants_grad = torch.is_grad_enabled() and (
+        features.requires_grad
+        or (weight is not None and weight.requires_grad)
+        or (beside is not None and beside.requires_grad)
+    )
+    if (wants_grad and not learns) or not _compilable(features, weight, beside):
+        return _added_and_cut(_by_torch(norm, features, learns), beside, relu)
+    floor = 0.0 if relu else -math.inf
+    if wants_grad:
+        result: Tensor = _Normed.apply(features, weight, bias, beside, floor, norm)  # type: ignore[no-untyped-call]
+        return result
+    out = features if in_place else torch.empty_like(features)
+    _run_forward(norm, features, beside, out, floor, learns)
+    return out
+
+
+def _by_torch(norm: BatchNorm, features: Features, learns: bool) -> Tensor:
+    return torch.batch_norm(
+        features,
+        norm.weight,
+        norm.bias,
+        norm.running_mean,
+        norm.running_var,
+        learns,
+        norm.momentum or 0.0,
+        norm.eps,
+        torch.backends.cudnn.enabled,
+    )
 
 
 def _added_and_cut(out: Tensor, beside: Features | None, relu: bool) -> Tensor:
@@ -109,14 +105,20 @@ def _added_and_cut(out: Tensor, beside: Features | None, relu: bool) -> Tensor:
     return out.relu_() if relu else out
 
 
-def _compilable(norm: BatchNorm, features: Features, beside: Features | None) -> bool:
+def _compilable(features: Features, weight: Tensor | None, beside: Features | None) -> bool:
     """Whether the compiled loops can do it."""
-    parts = [features, norm.weight] if beside is None else [features, norm.weight, beside]
     return (
-        all(t.is_cpu and t.dtype == torch.float32 and t.is_contiguous() for t in parts)
+        features.is_cpu
+        and _is_plain(features)
+        and weight is not None
+        and _is_plain(weight)
+        and (beside is None or _is_plain(beside))
         and not torch.is_autocast_enabled("cpu")
-        and features.shape[1] > 0
     )
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    return tensor.dtype is torch.float32 and tensor.is_contiguous()
 
 
 class _Normed(Function):
@@ -132,90 +134,83 @@ class _Normed(Function):
         floor: float,
         norm: BatchNorm,
     ) -> Features:
-        x, out = _array(features), torch.empty_like(features)
-        ctx.statistics, ctx.floor = _learnt(x, norm), floor
-        _normalise(x, ctx.statistics, norm, beside, floor, _array(out))
-        # Without a ReLU every gradient passes, and any tensor of this shape will do as a gate.
-        ctx.save_for_backward(features, weight, features if floor == -math.inf else out)
+        out = torch.empty_like(features)
+        ctx.statistics, ctx.floor = _run_forward(norm, features, beside, out, floor, True), floor
+        ctx.save_for_backward(features, features if floor == -math.inf else out)
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_out: Features) -> tuple[Tensor | None, ...]:
-        features, weight, gate = ctx.saved_tensors
-        x, opened, grad = _array(features), _array(gate), _array(grad_out.contiguous())
-        mean = ctx.statistics[0]
-        parts = np.empty((_n_chunks(x), 2, x.shape[1]))
-        _over_chunks(
-            x, lambda a, b: kernels.gradient_sums(x, mean, opened, ctx.floor, grad, parts, a, b)
-        )
-        coefficients = torch.empty(5, x.shape[1])
-        kernels.balanced(parts, len(x), ctx.statistics, _array(weight), coefficients.numpy())
+        features, gate = ctx.saved_tensors
+        statistics, grad_out = ctx.statistics, grad_out.contiguous()
         grad_features = torch.empty_like(features)
-        grad_beside = torch.empty_like(features if ctx.needs_input_grad[3] else features[:0])
-        arrays = (coefficients.numpy(), grad_features.numpy(), grad_beside.numpy())
-        _over_chunks(
-            x, lambda a, b: kernels.gradients(x, mean, opened, ctx.floor, grad, *arrays, a, b)
+        grad_beside = torch.empty_like(features) if ctx.needs_input_grad[3] else None
+        grad_weight, grad_bias = torch.empty_like(statistics[:2]).unbind()
+        n_rows, width = features.shape
+        run = kernels.Backward(
+            n_rows,
+            width,
+            features.data_ptr(),
+            gate.data_ptr(),
+            statistics.data_ptr(),
+            grad_out.data_ptr(),
+            grad_features.data_ptr(),
+            0 if grad_beside is None else grad_beside.data_ptr(),
+            grad_weight.data_ptr(),
+            grad_bias.data_ptr(),
+            ctx.floor,
         )
-        return (
-            grad_features,
-            coefficients[3],
-            coefficients[4],
-            grad_beside if ctx.needs_input_grad[3] else None,
-            None,
-            None,
-        )
+        _in_phases(kernels.backward, run)
+        return grad_features, grad_weight, grad_bias, grad_beside, None, None
 
 
-def _array(tensor: Tensor) -> Float32:
-    array: Float32 = tensor.detach().numpy()
-    return array
-
-
-def _learnt(x: Float32, norm: BatchNorm) -> Float32:
-    """(2, channels): mean and inverse deviation of the batch, which the running ones follow."""
-    parts: Float64 = np.empty((_n_chunks(x), 2, x.shape[1]))
-    _over_chunks(x, lambda a, b: kernels.moments(x, parts, a, b))
-    statistics = np.empty((2, x.shape[1]), np.float32)
-    assert norm.running_mean is not None and norm.running_var is not None
-    running = (norm.running_mean.numpy(), norm.running_var.numpy())
-    kernels.learnt(parts, len(x), running, norm.momentum or 0.0, norm.eps, statistics)
+def _run_forward(
+    norm: BatchNorm,
+    features: Features,
+    beside: Features | None,
+    out: Features,
+    floor: float,
+    learns: bool,
+) -> Float[Tensor, "6 channels"]:
+    """Fill `out`; the statistics it took."""
+    n_rows, width = features.shape
+    parameters, buffers = norm._parameters, norm._buffers
+    statistics = torch.empty(6, width)
+    run = kernels.Forward(
+        n_rows,
+        width,
+        features.data_ptr(),
+        0 if beside is None else beside.data_ptr(),
+        out.data_ptr(),
+        parameters["weight"].data_ptr(),
+        parameters["bias"].data_ptr(),
+        buffers["running_mean"].data_ptr(),
+        buffers["running_var"].data_ptr(),
+        statistics.data_ptr(),
+        learns,
+        floor,
+        norm.momentum or 0.0,
+        norm.eps,
+    )
+    _in_phases(kernels.forward, run)
     return statistics
 
 
-def _remembered(norm: BatchNorm) -> Float32:
-    """(2, channels): running mean, and inverse deviation by the running variance."""
-    assert norm.running_mean is not None and norm.running_var is not None
-    deviation = np.sqrt(norm.running_var.numpy() + np.float32(norm.eps))
-    return np.stack((norm.running_mean.numpy(), np.float32(1.0) / deviation))
-
-
-def _normalise(
-    x: Float32,
-    statistics: Float32,
-    norm: BatchNorm,
-    beside: Features | None,
-    floor: float,
-    out: Float32,
+def _in_phases(
+    kernel: Callable[..., None], run: kernels.Forward | kernels.Backward
 ) -> None:
-    scale = statistics[1] * _array(norm.weight)
-    shift = _array(norm.bias) - statistics[0] * scale
-    if beside is None:
-        _over_chunks(x, lambda a, b: kernels.normalise(x, scale, shift, floor, out, a, b))
+    """Do all of `run`, on as many threads as it is worth."""
+    if run.n_rows * run.width <= VALUES_PER_TASK or torch.get_num_threads() == 1:
+        kernel(kernels.WHOLE, 0, 0, run, _NO_PARTS)
         return
-    more = _array(beside)
-    _over_chunks(x, lambda a, b: kernels.normalise_onto(x, scale, shift, floor, more, out, a, b))
+    n_chunks = kernels.n_chunks(run.n_rows, run.width)
+    n_tasks = -(-run.n_rows * run.width // VALUES_PER_TASK)
+    parts = np.empty((n_chunks, 2, run.width))
+    for phase in (kernels.SUM, kernels.SETTLE, kernels.WRITE):
 
+        def work(start: int, stop: int, phase: int = phase) -> None:
+            first, last = start * n_chunks // n_tasks, stop * n_chunks // n_tasks
+            kernel(phase, first, last, run, parts)
 
-def _n_chunks(x: Float32) -> int:
-    return -(-len(x) // kernels.chunk_rows(x.shape[1]))
-
-
-def _over_chunks(x: Float32, task: Callable[[int, int], None]) -> None:
-    """Call ``task(start, stop)`` for all chunks of `x`, on as many threads as it is worth."""
-    n_chunks = _n_chunks(x)
-    together = max(1, VALUES_PER_THREAD // (kernels.chunk_rows(x.shape[1]) * x.shape[1]))
-    over(
-        -(-n_chunks // together),
-        lambda start, stop: task(start * together, min(stop * together, n_chunks)),
-    )
+        over(1 if phase == kernels.SETTLE else n_tasks, work)

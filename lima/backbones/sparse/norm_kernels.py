@@ -1,24 +1,26 @@
-"""The inner loops of batch normalisation on the CPU, compiled: sums over chunks, then one pass.
+"""The inner loops of batch normalisation on the CPU, compiled: a pass of sums, a pass of results.
 
-Offers, in the order of their use, `moments`, `learnt`, `normalise`, `normalise_onto`,
-`gradient_sums`, `balanced` and `gradients`, and `chunk_rows`. A chunk is a fixed number of rows; each chunk is summed on
-its own and the chunks in their order, so nothing depends on who computes which. Within a chunk,
-several rows lie side by side in a *tile*, so that narrow features fill the registers too. No loop
-may be reordered or fused by the compiler: every machine computes the same bits.
+Offers `forward` and `backward`, each in phases, and `n_chunks`. Rows are cut into chunks of a size
+that depends on their width alone; each chunk is summed on its own and the chunks in their order, so
+nothing depends on who computes which. Within a chunk several rows lie side by side in a *tile*, so
+that narrow features fill the vectors too. No loop may be reordered or fused by the compiler: every
+machine computes the same bits.
+
+Everything comes as addresses, since wrapping a dozen tensors as arrays would take as long as a
+layer of a small network. All is float32 and C-contiguous: (rows, width) or (width,).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple
 
-import numba
 import numpy as np
-import numpy.typing as npt
+from llvmlite import ir
+from numba import carray, types
+from numba.extending import intrinsic
 
 from lima_bench.datasets.sample import Float32, Float64
-
-F = TypeVar("F", bound=Callable[..., Any])
+from lima_bench.lima.compiled import compiled
 
 CHUNK_VALUES = 8192
 """Values of a chunk of narrow features: they stay in the first cache for the second look."""
@@ -26,29 +28,115 @@ CHUNK_VALUES = 8192
 CHUNK_ROWS = 128
 """Rows of a chunk of wide features, which then stay in the second cache."""
 
-TILE = 64
+TILE_VALUES = 64
 """Values that a tile holds at least."""
 
-
-def _compiled(function: F) -> F:
-    options: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
-    return cast(F, numba.njit(**options)(function))
-
-
-@_compiled
-def _rows_of_tile(width: int) -> int:
-    return max(1, TILE // width)
+WHOLE, SUM, SETTLE, WRITE = range(4)
+"""Phases: all of them on one thread; or sums of a range of chunks, then what follows from all sums
+together, then results of a range of chunks."""
 
 
-@_compiled
-def chunk_rows(width: int) -> int:
-    """Rows of a chunk of features of this width: whole tiles."""
-    together = _rows_of_tile(width)
-    return max(CHUNK_ROWS, CHUNK_VALUES // width) // together * together
+class Forward(NamedTuple):
+    """What `forward` computes: ``out = max((x - mean) / deviation * weight + bias + beside, floor)``.
+
+    Attributes:
+        n_rows: Rows.
+        width: Channels.
+        x: To be normalised.
+        beside: To be added, or 0.
+        out: The result; may be `x`.
+        weight: (width,).
+        bias: (width,).
+        running_mean: (width,).
+        running_variance: (width,).
+        statistics: (6, width), filled but for the last two rows: mean, one over the deviation, and
+            the factor and the summand that follow from them.
+        learns: Whether the statistics are those of `x`, which the running ones then follow.
+        floor: 0 for ReLU, minus infinity for none.
+        momentum: How far they follow; the variance towards the unbiased one.
+        epsilon: Added to the variance.
+    """
+
+    n_rows: int
+    width: int
+    x: int
+    beside: int
+    out: int
+    weight: int
+    bias: int
+    running_mean: int
+    running_variance: int
+    statistics: int
+    learns: bool
+    floor: float
+    momentum: float
+    epsilon: float
 
 
-@_compiled
-def _tiled(values: npt.NDArray[Any], tile: int) -> Float32:
+class Backward(NamedTuple):
+    """What `backward` fills: the gradients of what `forward` took, where it learnt.
+
+    Attributes:
+        n_rows: Rows.
+        width: Channels.
+        x: What was normalised.
+        gate: The output of a ReLU: where it is 0, no gradient passes. Without one, anything.
+        statistics: As `forward` left them; the last two rows are filled: mean gradient, and its
+            slope over ``x - mean``.
+        grad_out: Of the output.
+        grad_x: Filled.
+        grad_beside: Filled; 0 if it is not wanted.
+        grad_weight: (width,), filled.
+        grad_bias: (width,), filled.
+        floor: As in `Forward`.
+    """
+
+    n_rows: int
+    width: int
+    x: int
+    gate: int
+    statistics: int
+    grad_out: int
+    grad_x: int
+    grad_beside: int
+    grad_weight: int
+    grad_bias: int
+    floor: float
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _pointer(_: Any, address: Any) -> Any:
+    """The address as a pointer to floats."""
+    kind = types.CPointer(types.float32)
+
+    def emit(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
+        return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
+
+    return kind(address), emit
+
+
+@compiled
+def _floats(address: int, size: int) -> Float32:
+    array: Float32 = carray(_pointer(address), (size if address else 0,))
+    return array
+
+
+@compiled
+def _cut(width: int) -> tuple[int, int]:
+    """Values of a chunk (whole tiles) and of a tile (whole rows)."""
+    rows = max(1, TILE_VALUES // width)
+    chunk_rows = max(CHUNK_ROWS, CHUNK_VALUES // width) // rows * rows
+    return chunk_rows * width, rows * width
+
+
+@compiled
+def n_chunks(n_rows: int, width: int) -> int:
+    """Chunks of features of this shape; the last may be shorter."""
+    return -(-n_rows * width // _cut(width)[0])
+
+
+@compiled
+def _tiled(values: Float32, tile: int) -> Float32:
     """One value per channel, repeated along a tile."""
     out = np.empty(tile, np.float32)
     width = len(values)
@@ -58,18 +146,19 @@ def _tiled(values: npt.NDArray[Any], tile: int) -> Float32:
     return out
 
 
-@_compiled
+@compiled
 def _fold(tile: Float32, out: Float64) -> None:
     """Sum the rows that lie side by side in a tile; the tile is zero again."""
-    out[:] = 0.0
     width = len(out)
+    for channel in range(width):
+        out[channel] = 0.0
     for start in range(0, len(tile), width):
         for channel in range(width):
             out[channel] += np.float64(tile[start + channel])
-    tile[:] = np.float32(0.0)
+            tile[start + channel] = np.float32(0.0)
 
 
-@_compiled
+@compiled
 def _add_values(chunk: Float32, total: Float32) -> None:
     """Add a chunk's values to a tile, four tiles at a time."""
     tile = len(total)
@@ -87,7 +176,7 @@ def _add_values(chunk: Float32, total: Float32) -> None:
             total[j] += rest[j]
 
 
-@_compiled
+@compiled
 def _add_squares(chunk: Float32, centre: Float32, total: Float32) -> None:
     """Add the squared distances of a chunk's values from `centre` to a tile, two at a time."""
     tile = len(total)
@@ -105,262 +194,228 @@ def _add_squares(chunk: Float32, centre: Float32, total: Float32) -> None:
             total[j] += one * one
 
 
-@_compiled
-def moments(x: Float32, out: Float64, start: int, stop: int) -> None:
-    """Mean and sum of squared distances from it, of each of the chunks `start` to `stop`.
-
-    Args:
-        x: (rows, width).
-        out: (chunks, 2, width), filled.
-        start: First chunk.
-        stop: One past the last.
-    """
-    n_rows, width = x.shape
-    flat = x.reshape(-1)
-    size = chunk_rows(width) * width
-    total = np.zeros(_rows_of_tile(width) * width, np.float32)
-    for number in range(start, stop):
-        chunk = flat[number * size : min((number + 1) * size, n_rows * width)]
+@compiled
+def _sum_moments(x: Float32, width: int, first: int, last: int, parts: Float64) -> None:
+    """Of each chunk, the mean and the sum of squared distances from (about) it."""
+    size, tile = _cut(width)
+    total, centre = np.zeros(tile, np.float32), np.empty(width, np.float32)
+    for number in range(first, last):
+        chunk = x[number * size : min((number + 1) * size, len(x))]
+        mean, squares = parts[number, 0], parts[number, 1]
         _add_values(chunk, total)
-        _fold(total, out[number, 0])
-        out[number, 0] /= len(chunk) // width
-        _add_squares(chunk, _tiled(out[number, 0], len(total)), total)
-        _fold(total, out[number, 1])
-
-
-@_compiled
-def learnt(
-    parts: Float64,
-    n_rows: int,
-    running: tuple[Float32, Float32],
-    momentum: float,
-    epsilon: float,
-    out: Float32,
-) -> None:
-    """Statistics of all chunks together (Chan, Golub and LeVeque 1979); the running ones follow.
-
-    Args:
-        parts: What `moments` made.
-        n_rows: Rows of all chunks, at least 2.
-        running: (width,) each, mean and variance, moved towards this batch's (unbiased) ones.
-        momentum: How far.
-        epsilon: Added to the variance.
-        out: (2, width), filled: mean, and one over the (biased) standard deviation.
-    """
-    width = out.shape[1]
-    size = chunk_rows(width)
-    mean, squares = np.zeros(width, np.float64), np.zeros(width, np.float64)
-    for number in range(len(parts)):
-        rows = min(size, n_rows - number * size)
+        _fold(total, mean)
         for channel in range(width):
-            mean[channel] += parts[number, 0, channel] * (rows / n_rows)
+            mean[channel] /= len(chunk) // width
+            centre[channel] = mean[channel]
+        _add_squares(chunk, _tiled(centre, tile), total)
+        _fold(total, squares)
+
+
+@compiled
+def _merge_moments(parts: Float64, n_rows: int) -> Float64:
+    """(2, width): mean and sum of squares over all chunks (Chan, Golub and LeVeque 1979)."""
+    width = parts.shape[2]
+    chunk_rows = _cut(width)[0] // width
+    merged = np.zeros((2, width), np.float64)
     for number in range(len(parts)):
-        rows = min(size, n_rows - number * size)
+        share = min(chunk_rows, n_rows - number * chunk_rows) / n_rows
         for channel in range(width):
-            off = parts[number, 0, channel] - mean[channel]
-            squares[channel] += parts[number, 1, channel] + rows * off * off
+            merged[0, channel] += parts[number, 0, channel] * share
+    for number in range(len(parts)):
+        rows = min(chunk_rows, n_rows - number * chunk_rows)
+        for channel in range(width):
+            off = parts[number, 0, channel] - merged[0, channel]
+            merged[1, channel] += parts[number, 1, channel] + rows * off * off
+    return merged
+
+
+@compiled
+def _settle(run: Forward, parts: Float64) -> None:
+    """Fill the statistics; the running ones follow where the batch's count."""
+    width, n_rows = run.width, run.n_rows
+    weight, bias = _floats(run.weight, width), _floats(run.bias, width)
+    mean, variance = _floats(run.running_mean, width), _floats(run.running_variance, width)
+    statistics = _floats(run.statistics, 6 * width).reshape(6, width)
+    if run.learns:
+        merged = _merge_moments(parts, n_rows)
+        for channel in range(width):
+            unbiased = merged[1, channel] / (n_rows - 1)
+            mean[channel] += run.momentum * (merged[0, channel] - mean[channel])
+            variance[channel] += run.momentum * (unbiased - variance[channel])
+            biased = merged[1, channel] / n_rows
+            statistics[0, channel] = merged[0, channel]
+            statistics[1, channel] = 1.0 / np.sqrt(biased + run.epsilon)
+    else:
+        for channel in range(width):
+            spread = variance[channel] + np.float32(run.epsilon)
+            statistics[0, channel] = mean[channel]
+            statistics[1, channel] = np.float32(1.0) / np.sqrt(spread)
     for channel in range(width):
-        unbiased = squares[channel] / (n_rows - 1)
-        running[0][channel] += momentum * (mean[channel] - running[0][channel])
-        running[1][channel] += momentum * (unbiased - running[1][channel])
-        out[0, channel] = mean[channel]
-        out[1, channel] = 1.0 / np.sqrt(squares[channel] / n_rows + epsilon)
+        statistics[2, channel] = statistics[1, channel] * weight[channel]
+        statistics[3, channel] = bias[channel] - statistics[0, channel] * statistics[2, channel]
 
 
-@_compiled
-def normalise(
-    x: Float32,
-    scale: Float32,
-    shift: Float32,
-    floor: float,
-    out: Float32,
-    start: int,
-    stop: int,
+@compiled
+def _write(
+    x: Float32, beside: Float32, floor: float, scale: Float32, shift: Float32, out: Float32
 ) -> None:
-    """``out = max(x * scale + shift, floor)`` for the chunks `start` to `stop`; NaN stays NaN.
-
-    Args:
-        x: (rows, width).
-        scale: (width,).
-        shift: (width,).
-        floor: 0 for ReLU, minus infinity for none.
-        out: (rows, width), filled; may be `x`.
-        start: First chunk.
-        stop: One past the last.
-    """
-    n_rows, width = x.shape
-    size, tile = chunk_rows(width) * width, _rows_of_tile(width) * width
-    flat, out = x.reshape(-1), out.reshape(-1)
-    scale, shift, least = _tiled(scale, tile), _tiled(shift, tile), np.float32(floor)
-    # Read apart from what is written: were they one array, the loop would run value by value.
+    """``out = max(x * scale + shift + beside, floor)``; NaN stays NaN."""
+    least, tile = np.float32(floor), len(scale)
+    # Apart from what is written: were both one array, the loop would go value by value.
     values = np.empty(tile, np.float32)
-    for begin in range(start * size, min(stop * size, n_rows * width), tile):
-        given, result = flat[begin : begin + tile], out[begin : begin + tile]
+    for begin in range(0, len(x), tile):
+        given, result = x[begin : begin + tile], out[begin : begin + tile]
         for j in range(len(given)):
-            values[j] = given[j]
-        for j in range(len(result)):
-            value = values[j] * scale[j] + shift[j]
-            result[j] = least if value <= least else value
-
-
-@_compiled
-def normalise_onto(
-    x: Float32,
-    scale: Float32,
-    shift: Float32,
-    floor: float,
-    beside: Float32,
-    out: Float32,
-    start: int,
-    stop: int,
-) -> None:
-    """``out = max(x * scale + shift + beside, floor)``: see `normalise`.
-
-    Args:
-        x: (rows, width).
-        scale: (width,).
-        shift: (width,).
-        floor: 0 for ReLU, minus infinity for none.
-        beside: (rows, width).
-        out: (rows, width), filled; may be `x`.
-        start: First chunk.
-        stop: One past the last.
-    """
-    n_rows, width = x.shape
-    size, tile = chunk_rows(width) * width, _rows_of_tile(width) * width
-    flat, others, out = x.reshape(-1), beside.reshape(-1), out.reshape(-1)
-    scale, shift, least = _tiled(scale, tile), _tiled(shift, tile), np.float32(floor)
-    values = np.empty(tile, np.float32)
-    for begin in range(start * size, min(stop * size, n_rows * width), tile):
-        end = begin + tile
-        given, more, result = flat[begin:end], others[begin:end], out[begin:end]
-        for j in range(len(given)):
-            values[j] = (given[j] * scale[j] + shift[j]) + more[j]
+            values[j] = given[j] * scale[j] + shift[j]
+        if len(beside) > 0:
+            more = beside[begin : begin + tile]
+            for j in range(len(more)):
+                values[j] += more[j]
         for j in range(len(result)):
             result[j] = least if values[j] <= least else values[j]
 
 
-@_compiled
-def gradient_sums(
+@compiled
+def forward(phase: int, first: int, last: int, run: Forward, parts: Float64) -> None:
+    """One phase of `run`.
+
+    Args:
+        phase: What to do now.
+        first: First chunk, for `SUM` and `WRITE`.
+        last: One past the last.
+        run: All there is to do.
+        parts: (chunks, 2, width), kept between phases; of any size for `WHOLE`.
+    """
+    width, n_values = run.width, run.n_rows * run.width
+    x = _floats(run.x, n_values)
+    if phase == WHOLE:
+        first, last = 0, n_chunks(run.n_rows, width)
+        parts = np.empty((last, 2, width), np.float64)
+    if run.learns and phase in (WHOLE, SUM):
+        _sum_moments(x, width, first, last, parts)
+    if phase in (WHOLE, SETTLE):
+        _settle(run, parts)
+    if phase in (WHOLE, WRITE):
+        size, tile = _cut(width)
+        begin, end = first * size, min(last * size, n_values)
+        statistics = _floats(run.statistics, 6 * width).reshape(6, width)
+        beside, out = _floats(run.beside, n_values), _floats(run.out, n_values)
+        scale, shift = _tiled(statistics[2], tile), _tiled(statistics[3], tile)
+        _write(x[begin:end], beside[begin:end], run.floor, scale, shift, out[begin:end])
+
+
+@compiled
+def _sum_gradients(
     x: Float32,
-    mean: Float32,
     gate: Float32,
     floor: float,
     grad: Float32,
-    out: Float64,
-    start: int,
-    stop: int,
+    mean: Float32,
+    first: int,
+    last: int,
+    parts: Float64,
 ) -> None:
-    """Sums of gradients, and of gradients times ``x - mean``, of the chunks `start` to `stop`.
-
-    Args:
-        x: (rows, width), what was normalised.
-        mean: (width,).
-        gate: (rows, width); a gradient counts where it is above `floor`.
-        floor: 0 where `gate` is the output of a ReLU, minus infinity where all count.
-        grad: (rows, width), of the output.
-        out: (chunks, 2, width), filled.
-        start: First chunk.
-        stop: One past the last.
-    """
-    n_rows, width = x.shape
-    size, tile = chunk_rows(width) * width, _rows_of_tile(width) * width
-    flat, gates, grads = x.reshape(-1), gate.reshape(-1), grad.reshape(-1)
-    mean, least, zero = _tiled(mean, tile), np.float32(floor), np.float32(0.0)
+    """Of each chunk, the sum of gradients, and of gradients times ``x - mean``."""
+    size, tile = _cut(parts.shape[2])
+    least, zero = np.float32(floor), np.float32(0.0)
     total, product = np.zeros(tile, np.float32), np.zeros(tile, np.float32)
-    for number in range(start, stop):
-        for begin in range(number * size, min((number + 1) * size, n_rows * width), tile):
+    for number in range(first, last):
+        for begin in range(number * size, min((number + 1) * size, len(x)), tile):
             end = begin + tile
-            values, open_, given = flat[begin:end], gates[begin:end], grads[begin:end]
+            values, open_, given = x[begin:end], gate[begin:end], grad[begin:end]
             for j in range(len(values)):
                 passed = zero if open_[j] <= least else given[j]
                 total[j] += passed
                 product[j] += passed * (values[j] - mean[j])
-        _fold(total, out[number, 0])
-        _fold(product, out[number, 1])
+        _fold(total, parts[number, 0])
+        _fold(product, parts[number, 1])
 
 
-@_compiled
-def balanced(
-    parts: Float64, n_rows: int, statistics: Float32, weight: Float32, coefficients: Float32
-) -> None:
-    """Sums over all chunks, and what makes a gradient blind to shift and scale of the batch.
-
-    Args:
-        parts: What `gradient_sums` made.
-        n_rows: Rows of all chunks.
-        statistics: As `learnt` left them.
-        weight: (width,).
-        coefficients: (5, width), filled: the three that `gradients` takes, then the gradients of
-            weight and bias.
-    """
-    width = len(weight)
-    total, product = np.zeros(width, np.float64), np.zeros(width, np.float64)
+@compiled
+def _balance(run: Backward, parts: Float64) -> None:
+    """What makes the gradient blind to shift and scale of the batch; those of weight and bias."""
+    width, n_rows = run.width, run.n_rows
+    statistics = _floats(run.statistics, 6 * width).reshape(6, width)
+    grad_weight, grad_bias = _floats(run.grad_weight, width), _floats(run.grad_bias, width)
+    totals = np.zeros((2, width), np.float64)
     for number in range(len(parts)):
-        for channel in range(width):
-            total[channel] += parts[number, 0, channel]
-            product[channel] += parts[number, 1, channel]
+        for which in range(2):
+            for channel in range(width):
+                totals[which, channel] += parts[number, which, channel]
     for channel in range(width):
         inverse = np.float64(statistics[1, channel])
-        coefficients[0, channel] = total[channel] / n_rows
-        coefficients[1, channel] = product[channel] * inverse * inverse / n_rows
-        coefficients[2, channel] = inverse * weight[channel]
-        coefficients[3, channel] = product[channel] * inverse
-        coefficients[4, channel] = total[channel]
+        grad_weight[channel] = totals[1, channel] * inverse
+        grad_bias[channel] = totals[0, channel]
+        statistics[4, channel] = totals[0, channel] / n_rows
+        statistics[5, channel] = totals[1, channel] * inverse * inverse / n_rows
 
 
-@_compiled
-def gradients(
+@compiled
+def _write_gradients(
     x: Float32,
-    mean: Float32,
     gate: Float32,
     floor: float,
     grad: Float32,
-    coefficients: Float32,
+    tiles: Float32,
     grad_x: Float32,
     grad_beside: Float32,
-    start: int,
-    stop: int,
 ) -> None:
-    """Gradients of `x` and of what was added, for the chunks `start` to `stop`.
-
-    ``grad_x = (passed - c0 - (x - mean) * c1) * c2``, where ``passed`` is the gradient that came
-    through the gate.
+    """``grad_x = (passed - share - (x - mean) * slope) * scale`` and ``grad_beside = passed``.
 
     Args:
-        x: As in `gradient_sums`.
-        mean: As there.
-        gate: As there.
-        floor: As there.
-        grad: As there.
-        coefficients: As `balanced` left them.
-        grad_x: (rows, width), filled.
-        grad_beside: (rows, width), filled with ``passed``; without rows if it is not wanted.
-        start: First chunk.
-        stop: One past the last.
+        x: Some rows.
+        gate: As many; a gradient passes where it is above `floor`.
+        floor: 0 where `gate` is the output of a ReLU, minus infinity where all pass.
+        grad: As many rows, of the output.
+        tiles: Of every channel its mean, scale, share and slope.
+        grad_x: As many rows, filled.
+        grad_beside: As many rows, filled, or none.
     """
-    n_rows, width = x.shape
-    size, tile = chunk_rows(width) * width, _rows_of_tile(width) * width
-    flat, gates, grads = x.reshape(-1), gate.reshape(-1), grad.reshape(-1)
-    grad_x, kept, keep = grad_x.reshape(-1), grad_beside.reshape(-1), len(grad_beside) > 0
-    mean, least, zero = _tiled(mean, tile), np.float32(floor), np.float32(0.0)
-    first, second = _tiled(coefficients[0], tile), _tiled(coefficients[1], tile)
-    third = _tiled(coefficients[2], tile)
+    least, zero, tile = np.float32(floor), np.float32(0.0), tiles.shape[1]
+    mean, scale, share, slope = tiles[0], tiles[1], tiles[2], tiles[3]
     passed = np.empty(tile, np.float32)
-    for begin in range(start * size, min(stop * size, n_rows * width), tile):
+    for begin in range(0, len(x), tile):
         end = begin + tile
-        values, open_, given, result = (
-            flat[begin:end],
-            gates[begin:end],
-            grads[begin:end],
-            grad_x[begin:end],
-        )
+        values, open_, given = x[begin:end], gate[begin:end], grad[begin:end]
         for j in range(len(values)):
             passed[j] = zero if open_[j] <= least else given[j]
+        result = grad_x[begin:end]
         for j in range(len(values)):
             centred = values[j] - mean[j]
-            result[j] = (passed[j] - first[j] - centred * second[j]) * third[j]
-        if keep:
-            beside = kept[begin:end]
-            for j in range(len(beside)):
-                beside[j] = passed[j]
+            result[j] = (passed[j] - share[j] - centred * slope[j]) * scale[j]
+        if len(grad_beside) > 0:
+            kept = grad_beside[begin:end]
+            for j in range(len(kept)):
+                kept[j] = passed[j]
+
+
+@compiled
+def backward(phase: int, first: int, last: int, run: Backward, parts: Float64) -> None:
+    """One phase of `run`; arguments as in `forward`."""
+    width, n_values = run.width, run.n_rows * run.width
+    x, gate = _floats(run.x, n_values), _floats(run.gate, n_values)
+    grad = _floats(run.grad_out, n_values)
+    statistics = _floats(run.statistics, 6 * width).reshape(6, width)
+    size, tile = _cut(width)
+    if phase == WHOLE:
+        first, last = 0, n_chunks(run.n_rows, width)
+        parts = np.empty((last, 2, width), np.float64)
+    if phase in (WHOLE, SUM):
+        mean = _tiled(statistics[0], tile)
+        _sum_gradients(x, gate, run.floor, grad, mean, first, last, parts)
+    if phase in (WHOLE, SETTLE):
+        _balance(run, parts)
+    if phase in (WHOLE, WRITE):
+        begin, end = first * size, min(last * size, n_values)
+        tiles = np.empty((4, tile), np.float32)
+        for place, row in enumerate((0, 2, 4, 5)):
+            tiles[place] = _tiled(statistics[row], tile)
+        _write_gradients(
+            x[begin:end],
+            gate[begin:end],
+            run.floor,
+            grad[begin:end],
+            tiles,
+            _floats(run.grad_x, n_values)[begin:end],
+            _floats(run.grad_beside, n_values)[begin:end],
+        )
