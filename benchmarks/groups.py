@@ -1,6 +1,6 @@
 """The benchmark modules there are, and which of them a pattern means.
 
-Offers `GROUPS`, `chosen_groups` and `is_chosen`. A group is the first part of its rows' names.
+Offers `GROUPS`, `ON_REQUEST`, `chosen_groups` and `is_chosen`. A group is the first part of its rows' names.
 """
 
 from __future__ import annotations
@@ -26,11 +26,18 @@ GROUPS: tuple[str, ...] = (
 )
 """In the order in which they run; each is the module ``benchmarks.<group>``."""
 
+ON_REQUEST: tuple[str, ...] = ("embedded",)
+"""Too long for every run."""
 
-def chosen_groups(patterns: Sequence[str]) -> list[str]:
-    """Groups that may hold rows of these names; all of them without a pattern."""
-    heads = [pattern.split("/")[0] for pattern in patterns] or ["*"]
-    return [group for group in GROUPS if any(fnmatchcase(group, head) for head in heads)]
+
+def chosen_groups(patterns: Sequence[str], extra: Sequence[str] = ()) -> list[str]:
+    """Groups that may hold rows of these names; without a pattern the usual ones and `extra`."""
+    if not patterns:
+        return [*GROUPS, *extra]
+    heads = [pattern.split("/")[0] for pattern in patterns]
+    known = [group for group in GROUPS if any(fnmatchcase(group, head) for head in heads)]
+    named = [group for group in ON_REQUEST if group in heads or group in extra]
+    return [*known, *named]
 
 
 def is_chosen(name: str, patterns: Iterable[str]) -> bool:
