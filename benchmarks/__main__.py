@@ -15,11 +15,6 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-# Read by OpenMP when it is loaded, so before torch is: spconv is right with one thread only, and
-# idle threads that spin would take the other core's time.
-os.environ["OMP_NUM_THREADS"] = "1"
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-
 from benchmarks import machine
 from benchmarks.groups import ON_REQUEST, chosen_groups, is_chosen
 from benchmarks.report import HEADING, markdown_of, save, text_of
@@ -29,6 +24,7 @@ from benchmarks.rows import Row
 def main(arguments: Sequence[str]) -> int:
     """Run the chosen groups in order."""
     options = _options(arguments)
+    _one_thread()
     lines = machine.describe()
     print("\n".join(lines), HEADING, sep="\n", flush=True)
     found = [Row("machine", None, "", note="; ".join(lines))]
@@ -46,6 +42,16 @@ def main(arguments: Sequence[str]) -> int:
         found += rows
     _close(found, options)
     return int(bool(failed))
+
+
+def _one_thread() -> None:
+    """One thread for everybody, and idle threads that sleep instead of taking the other core."""
+    # OpenMP reads them when it is loaded, with torch: spconv is right with one thread only.
+    os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    import torch
+
+    torch.set_num_threads(1)
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
@@ -68,7 +74,4 @@ def _close(rows: Sequence[Row], options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    import torch
-
-    torch.set_num_threads(1)
     sys.exit(main(sys.argv[1:]))

@@ -18,8 +18,9 @@ def describe() -> list[str]:
     """Lines for people: machine, versions, threads, load and date."""
     load = " ".join(f"{value:.2f}" for value in os.getloadavg())
     packages = ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
+    system = f"{platform.system()} {platform.release().split('-')[0]}"
     return [
-        f"{cpu_model()}, {os.cpu_count()} cores, {memory_gb():.0f} GB; {platform.platform()}",
+        f"{cpu_model()}, {os.cpu_count()} cores, {memory_gb():.0f} GB; {system}",
         f"Python {platform.python_version()}, {packages}",
         f"{thread_setting()}; load average {load}; {datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
     ]
