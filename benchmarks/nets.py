@@ -1,12 +1,11 @@
-"""A whole network in training, as ours or in spconv's modules: what `network`, `memory`, `tiny` time.
+"""A whole network in training, ours or in spconv's modules: what `network`, `memory`, `tiny` time.
 
 Offers `Contestant` and `contestant`. Kernel maps and pair lists are built anew in every call, by all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -26,14 +25,40 @@ class Contestant:
     """One network on one batch.
 
     Attributes:
+        contender: One of our engines, or ``spconv``.
         network: Its modules.
-        infer: Features of all voxels, in evaluation mode, without gradients.
-        learn: One step: forward, backward, AdamW.
+        optimiser: Of all its parameters.
+        voxels: The batch.
     """
 
+    contender: str
     network: nn.Module
-    infer: Callable[[], Tensor]
-    learn: Callable[[], None]
+    optimiser: torch.optim.Optimizer
+    voxels: Voxels
+
+    def on(self, voxels: Voxels) -> Contestant:
+        """The same network on another batch."""
+        return replace(self, voxels=voxels)
+
+    def infer(self) -> Tensor:
+        """Features of all voxels, in evaluation mode, without gradients."""
+        self.network.eval()
+        with torch.inference_mode():
+            return self._features()
+
+    def learn(self) -> None:
+        """One step: forward, backward, AdamW."""
+        self.network.train()
+        self.optimiser.zero_grad()
+        features = self._features()
+        features.backward(torch.full_like(features, 1 / len(features)))
+        self.optimiser.step()
+
+    def _features(self) -> Tensor:
+        if self.contender == PEER:
+            found: Tensor = self.network(self.voxels)
+            return found
+        return within(self.contender, lambda: self.network(self.voxels))()
 
 
 def contestant(backbone: str, contender: str, voxels: Voxels) -> Contestant:
@@ -50,23 +75,4 @@ def contestant(backbone: str, contender: str, voxels: Voxels) -> Contestant:
         assert isinstance(network, MinkUNet)
         network = SpconvNet(network)
     optimiser = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, fused=True)
-    upstream: list[Tensor] = []
-
-    def infer() -> Tensor:
-        network.eval()
-        with torch.inference_mode():
-            found: Tensor = network(voxels)
-        return found
-
-    def learn() -> None:
-        network.train()
-        optimiser.zero_grad()
-        features = network(voxels)
-        if not upstream:
-            upstream.append(torch.randn_like(features) / len(features))
-        features.backward(upstream[0])
-        optimiser.step()
-
-    if contender == PEER:
-        return Contestant(network, infer, learn)
-    return Contestant(network, within(contender, infer), within(contender, learn))
+    return Contestant(contender, network, optimiser, voxels)
