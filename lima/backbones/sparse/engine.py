@@ -43,9 +43,12 @@ class Engine(Protocol):
 
 
 _HERE = "lima_bench.lima.backbones.sparse"
-ENGINES: Registry[Engine] = Registry("engine", {"reference": f"{_HERE}.reference:REFERENCE"})
+ENGINES: Registry[Engine] = Registry(
+    "engine",
+    {"reference": f"{_HERE}.reference:REFERENCE", "fused": f"{_HERE}.fused:FUSED"},
+)
 
-DEFAULTS: Mapping[str, tuple[str, ...]] = {"cpu": ("reference",), "cuda": ("reference",)}
+DEFAULTS: Mapping[str, tuple[str, ...]] = {"cpu": ("fused", "reference"), "cuda": ("reference",)}
 """By kind of device, the engines from first to last choice; the last computes anywhere."""
 
 _chosen: list[str] = []
