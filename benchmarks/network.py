@@ -104,9 +104,7 @@ def _one_thread_rows(timings: Timings, part: str, others: list[str], voxels: Vox
         f"kernel maps included"
     )
     name = f"network/{BACKBONE}/{part}/over best peer"
-    whole = Row.of(
-        name, timings.ratio(best, ours), "x", at_least=TARGETS[part], note=_with(note)
-    )
+    whole = Row.of(name, timings.ratio(best, ours), "x", at_least=TARGETS[part], note=_with(note))
     return [*found, whole]
 
 

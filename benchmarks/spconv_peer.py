@@ -1,7 +1,7 @@
 """spconv on a CPU, as far as it can be trusted there: the peer that ours is measured against.
 
-Offers `why_not`, `version`, `SpconvNet` and `sparse_tensor`, `convolution`, `pair_lists` for single
-layers. Two measures make the peer a correct one: its backward asks for a CUDA stream, which a CPU
+Offers `why_not`, `version`, `SpconvNet`, and for single steps `sparse_tensor`, `convolution`,
+`pair_lists` and `voxeliser`. Two measures make the peer a correct one: its backward asks for a CUDA stream, which a CPU
 lacks, so the question is answered with 0; and it must run with one thread (``OMP_NUM_THREADS=1``
 before the process starts: it brings an OpenMP runtime of its own), because with two its sums race.
 """
@@ -12,10 +12,13 @@ import importlib.metadata
 import importlib.util
 import logging
 import os
+from collections.abc import Callable
 from functools import cache
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -109,6 +112,26 @@ def pair_lists(voxels: Voxels, n_levels: int) -> int:
             shape = [side // 2 for side in shape]
             n_cells += len(indices)
     return n_cells
+
+
+def voxeliser(features: npt.NDArray[np.float32], size_m: float) -> Callable[[], object]:
+    """A call that puts points (coordinates first) into cells and says which point is in which.
+
+    Its table has an entry for every cell of the box, so the box is drawn around the points.
+    """
+    from spconv.pytorch.utils import PointToVoxel
+
+    spconv()
+    low, high = features[:, :3].min(axis=0), features[:, :3].max(axis=0) + size_m
+    maker = PointToVoxel(
+        vsize_xyz=[size_m] * 3,
+        coors_range_xyz=[*low.tolist(), *high.tolist()],
+        num_point_features=features.shape[1],
+        max_num_voxels=len(features),
+        max_num_points_per_voxel=1,
+    )
+    points = torch.from_numpy(features)
+    return lambda: maker.generate_voxel_with_id(points, empty_mean=False)
 
 
 class SpconvNet(nn.Module):
