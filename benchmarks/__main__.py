@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import machine
-from benchmarks.groups import ON_REQUEST, chosen_groups, is_chosen
+from benchmarks.groups import chosen_groups, is_chosen
 from benchmarks.report import HEADING, markdown_of, save, text_of
 from benchmarks.rows import Row
 
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str]) -> int:
     print("\n".join(lines), HEADING, sep="\n", flush=True)
     found = [Row("machine", None, "", note="; ".join(lines))]
     failed = []
-    for group in chosen_groups(options.patterns, (ON_REQUEST if options.embedded else ())):
+    for group in chosen_groups(options.patterns, (("embedded",) if options.embedded else ())):
         try:
             rows = importlib.import_module(f"benchmarks.{group}").rows(options.quick)
         except Exception as error:

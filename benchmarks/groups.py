@@ -1,6 +1,7 @@
 """The benchmark modules there are, and which of them a pattern means.
 
-Offers `GROUPS`, `ON_REQUEST`, `chosen_groups` and `is_chosen`. A group is the first part of its rows' names.
+Offers `GROUPS`, `ON_REQUEST`, `chosen_groups` and `is_chosen`. A group is the first part of the
+names of its rows.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ GROUPS: tuple[str, ...] = (
 )
 """In the order in which they run; each is the module ``benchmarks.<group>``."""
 
-ON_REQUEST: tuple[str, ...] = ("embedded",)
+ON_REQUEST: tuple[str, ...] = ("embedded", "setup")
 """Too long for every run."""
 
 

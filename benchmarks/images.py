@@ -47,7 +47,9 @@ def _projection_rows(quick: bool, rounds: int) -> list[Row]:
         f"{timings.sample('ours', 1e3).median:.2f} ms; {len(sample.points)} points, "
         f"{len(sample.cameras)} cameras, {len(found)} pairs"
     )
-    return [Row.of("images/projection over devkit", timings.ratio("devkit", "ours"), "x", note=note)]
+    return [
+        Row.of("images/projection over devkit", timings.ratio("devkit", "ours"), "x", note=note)
+    ]
 
 
 def _by_devkit(sample: Sample) -> int:

@@ -151,7 +151,7 @@ def _check(name: str, result: Tensor, expected: Tensor) -> None:
 def _peer_call(
     layer: Layer, level: Level, features: Tensor, weight: Tensor
 ) -> tuple[Callable[[], Tensor], tuple[Tensor, Tensor], Tensor]:
-    """spconv's layer on the same cells with its pair lists at hand.
+    """Spconv's layer on the same cells with its pair lists at hand.
 
     Returns:
         The call; features and weights that it uses; our row of each of its output rows, because

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-
-import torch
+from collections.abc import Callable, Mapping
 
 from benchmarks.contenders import PEER, our_engine, peers, without_spconv
 from benchmarks.nets import Contestant, contestant
 from benchmarks.rows import Row, Timings, interleave
 from benchmarks.scans import LARGE, QUICK, scan_voxels
+from benchmarks.threads import threads
 from lima_bench.lima.voxels import Voxels
 
 BACKBONE = "minkunet34"
@@ -75,20 +73,10 @@ def _two_threads(contestants: Mapping[str, Contestant]) -> dict[str, Callable[[]
 
 def _on_two(call: Callable[[], object]) -> Callable[[], object]:
     def called() -> object:
-        with _threads(2):
+        with threads(2):
             return call()
 
     return called
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _one_thread_rows(timings: Timings, part: str, others: list[str], voxels: Voxels) -> list[Row]:

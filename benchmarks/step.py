@@ -96,9 +96,7 @@ def _taught(method: str, inputs: Inputs) -> tuple[nn.Module, PretrainBatches]:
     order = make_order(card.order, inputs.source.frames, Share(recipe.batch_size), 0)
     images = ImageInputs(grids=grids)
     planner = Planner(made, settings)
-    batches = PretrainBatches(
-        inputs.source, inputs.student, recipe, planner, images, order, seed=0
-    )
+    batches = PretrainBatches(inputs.source, inputs.student, recipe, planner, images, order, seed=0)
     return module, batches
 
 
