@@ -1,7 +1,7 @@
 """From points to pixels: which pixel sees which point, and what a superpixel's feature is.
 
-Offers `rows`. Both are compared with the way in which they are usually written, which gives the same
-result: projection with the nuScenes devkit's own steps, one camera after the other; superpixel
+Offers `rows`. Both are compared with the way in which they are usually written, which gives the
+same result: projection with the nuScenes devkit's own steps, one camera after the other; superpixel
 pooling by bringing the teacher's features to the full image first.
 """
 
@@ -92,7 +92,8 @@ def _pooling_rows(quick: bool, rounds: int) -> list[Row]:
     }
     timings = interleave(work, rounds=rounds)
     note = (
-        f"{timings.sample('ours', 1e3).median:.0f} ms; {N_CAMERAS} images of {IMAGE[0]} x {IMAGE[1]}, "
+        f"{timings.sample('ours', 1e3).median:.0f} ms; "
+        f"{N_CAMERAS} images of {IMAGE[0]} x {IMAGE[1]}, "
         f"grids of {GRID[0]} x {GRID[1]} x {width}"
     )
     ratio = timings.ratio("upsampled", "ours")

@@ -1,20 +1,21 @@
 """Single convolutions: their share of the rate of `torch.mm`, engine by engine.
 
-Offers `rows`. A share counts useful operations only (twice pairs x channels in x channels out, three
-times that with backward), so 1 is a convolution without any overhead on a library whose products
-run like MKL's. Kernel maps are built beforehand for all, and one thread computes.
+Offers `rows`. A share counts useful operations only (twice pairs x channels in x channels out,
+three times that with backward), so 1 is a convolution without any overhead on a library whose
+products run like MKL's. Kernel maps are built beforehand for all, and one thread computes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from benchmarks import spconv_peer
-from benchmarks.contenders import PEER, engines, our_engine, within, without_spconv
+from benchmarks.contenders import PEER, engines, our_engine, without_spconv
 from benchmarks.rows import Row, Timings, interleave
 from benchmarks.scans import LARGE, QUICK, scan_voxels
 from lima_bench.lima.backbones.sparse.engine import ENGINES
@@ -85,9 +86,8 @@ def _rows_of(layer: Layer, level: Level, rounds: int) -> list[Row]:
     found = []
     for name in (name.removesuffix("/forward") for name in contenders):
         for part, factor in (("forward", 1), ("with backward", BACKWARD_FACTOR)):
-            share = timings.ratio("mm", f"{name}/{part}").map(
-                lambda ratio, factor=factor: ratio * factor * operations / MM_OPERATIONS
-            )
+            useful = factor * operations / MM_OPERATIONS
+            share = timings.ratio("mm", f"{name}/{part}").scaled(useful)
             target = layer.targets.get(part) if name == our_engine() else None
             note = _note(timings, name, part, n_pairs)
             row_name = f"layers/{name}/{layer.title}/{part}"
@@ -117,8 +117,7 @@ def _work(layer: Layer, level: Level, kernel_map: KernelMap) -> dict[str, Callab
     work: dict[str, Callable[[], object]] = {"mm": lambda: matrix @ matrix}
     expected = ENGINES.get("reference").convolve(features, weight, kernel_map).detach()
     for name in engines():
-        convolve = ENGINES.get(name).convolve
-        call = within(name, lambda do=convolve: do(features, weight, kernel_map))
+        call = partial(ENGINES.get(name).convolve, features, weight, kernel_map)
         work |= _both(name, call, (features, weight), upstream)
         _check(name, call(), expected)
     if not spconv_peer.why_not():
@@ -173,7 +172,9 @@ def _peer_call(
         result: Tensor = module(cells.replace_feature(given)).features
         return result
 
-    return call, (given, module.weight), order_out
+    peer_weight = module.weight
+    assert isinstance(peer_weight, Tensor)
+    return call, (given, peer_weight), order_out
 
 
 def _our_rows(ours: Tensor, theirs: Tensor) -> Tensor:

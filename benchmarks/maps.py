@@ -48,7 +48,7 @@ def _map_rows(sensor: Sensor, rounds: int) -> list[Row]:
 
 
 def everything(coords: torch.Tensor) -> Level:
-    """The levels of a batch with all that layers will ask for: no list of pairs is left for later."""
+    """The levels of a batch with all that layers will ask for, lists of pairs included."""
     finest = level = Level.of(coords, N_LEVELS)
     _ = level.neighbours.forward.pairs
     while level.below is not None:

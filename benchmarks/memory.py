@@ -1,8 +1,8 @@
 """Peak memory of a MinkUNet-34 training step: ours over the best peer's, each in its own process.
 
-Offers `rows`. ``python -m benchmarks.memory CONTENDER LARGE|QUICK`` is the child: it takes a step on a
-tiny scan first, so that code, compiled kernels and the optimiser's state are there, and then prints
-by how much its peak on the real one exceeds what it held before.
+Offers `rows`. The child, ``python -m benchmarks.memory CONTENDER SENSOR``, takes a step on
+a tiny scan first, so that code, compiled kernels and the optimiser's state are there, and then
+prints by how much its peak on the real one exceeds what it held before.
 """
 
 from __future__ import annotations

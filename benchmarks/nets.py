@@ -1,6 +1,7 @@
 """A whole network in training, ours or in spconv's modules: what `network`, `memory`, `tiny` time.
 
-Offers `Contestant` and `contestant`. Kernel maps and pair lists are built anew in every call, by all.
+Offers `Contestant` and `contestant`. Kernel maps and pair lists are built anew in every call, by
+all.
 """
 
 from __future__ import annotations
@@ -51,14 +52,15 @@ class Contestant:
         self.network.train()
         self.optimiser.zero_grad()
         features = self._features()
-        features.backward(torch.full_like(features, 1 / len(features)))
+        torch.autograd.backward(features, torch.full_like(features, 1 / len(features)))
         self.optimiser.step()
 
     def _features(self) -> Tensor:
-        if self.contender == PEER:
+        def features() -> Tensor:
             found: Tensor = self.network(self.voxels)
             return found
-        return within(self.contender, lambda: self.network(self.voxels))()
+
+        return features() if self.contender == PEER else within(self.contender, features)()
 
 
 def contestant(backbone: str, contender: str, voxels: Voxels) -> Contestant:

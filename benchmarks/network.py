@@ -1,8 +1,8 @@
 """MinkUNet-34 on one scan of 22,000 voxels: inference and training step against the best peer.
 
-Offers `rows`. Peers are the other engines and, where it is installed, spconv on one thread, which is
-its only correct mode on a CPU. Two threads of ours are therefore compared with one of spconv's, in
-wall time, and that asks for free cores.
+Offers `rows`. Peers are the other engines and, where it is installed, spconv on one thread, which
+is its only correct mode on a CPU. Two threads of ours are therefore compared with one of spconv's,
+in wall time, and that asks for free cores.
 """
 
 from __future__ import annotations

@@ -13,7 +13,10 @@ from pathlib import Path
 from benchmarks.rows import Row
 
 NAME_WIDTH = 50
-HEADING = f"{'figure':<{NAME_WIDTH}}{'value':>10} {'unit':<12}{'quartiles':<19}{'target':<10}{'':<8}  note"
+HEADING = (
+    f"{'figure':<{NAME_WIDTH}}{'value':>10} {'unit':<12}{'quartiles':<19}{'target':<10}"
+    f"{'':<8}  note"
+)
 
 
 def text_of(row: Row) -> str:

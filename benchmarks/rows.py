@@ -94,8 +94,12 @@ class Sample:
         low, _, high = statistics.quantiles(self.values, n=4, method="inclusive")
         return low, high
 
+    def scaled(self, factor: float) -> Sample:
+        """The same rounds times `factor`."""
+        return self.map(lambda value: value * factor)
+
     def map(self, change: Callable[[float], float]) -> Sample:
-        """The same rounds in another unit."""
+        """`change` of every round."""
         return Sample(tuple(change(value) for value in self.values))
 
 
@@ -107,7 +111,7 @@ class Timings:
 
     def sample(self, name: str, scale: float = 1.0) -> Sample:
         """Seconds of one contender, times `scale`."""
-        return Sample(self.seconds[name]).map(lambda value: value * scale)
+        return Sample(self.seconds[name]).scaled(scale)
 
     def ratio(self, slower: str, faster: str) -> Sample:
         """How many times as long `slower` takes as `faster`, within each round."""

@@ -1,14 +1,14 @@
 """spconv on a CPU, as far as it can be trusted there: the peer that ours is measured against.
 
-Offers `why_not`, `version`, `SpconvNet`, and for single steps `sparse_tensor`, `convolution`,
-`pair_lists` and `voxeliser`. Two measures make the peer a correct one: its backward asks for a CUDA stream, which a CPU
-lacks, so the question is answered with 0; and it must run with one thread (``OMP_NUM_THREADS=1``
-before the process starts: it brings an OpenMP runtime of its own), because with two its sums race.
+Offers `why_not`, `SpconvNet`, and for single steps `sparse_tensor`, `convolution`,
+`pair_lists` and `voxeliser`. Two measures make the peer a correct one: its backward asks for a CUDA
+stream, which a CPU lacks, so the question is answered with 0; and it must run with one thread
+(``OMP_NUM_THREADS=1`` before the process starts: it brings an OpenMP runtime of its own), because
+with two its sums race.
 """
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
 import logging
 import os
@@ -37,17 +37,6 @@ def why_not() -> str:
     if os.environ.get("OMP_NUM_THREADS") != "1":
         return "spconv's sums are wrong on more than one CPU thread: set OMP_NUM_THREADS=1"
     return ""
-
-
-def version() -> str:
-    """Its version, or that there is none."""
-    names = ("spconv", "spconv-cu126", "spconv-cu120")
-    for name in names:
-        try:
-            return importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return "none"
 
 
 @cache
@@ -196,7 +185,8 @@ class _Block(nn.Module):
         self.norm = _batch_norm(ours.norm)
         self.shortcut: nn.Module = nn.Identity()
         if not isinstance(ours.shortcut, nn.Identity):
-            linear = nn.Linear(*reversed(ours.shortcut.linear.weight.shape), bias=False)
+            c_out, c_in = ours.shortcut.linear.weight.shape
+            linear = nn.Linear(c_in, c_out, bias=False)
             linear.load_state_dict(ours.shortcut.linear.state_dict())
             self.shortcut = nn.Sequential(linear, _batch_norm(ours.shortcut.norm))
 

@@ -1,10 +1,10 @@
 """One pretraining step of the small student: how much of it is neither convolution nor loss.
 
-Offers `rows`. The real loop (`lima.loop.fit`) runs at the embedded profile's sizes over batches that
-are loaded beforehand, kernel maps included, as loading processes do in a table. Convolutions are
-timed inside the engine and losses at the functions of `lima.losses` that the methods call, both
-forward and backward (`benchmarks.stopwatch`); everything else counts as outside: features of pixels,
-alignment, normalisation, heads, gradients' bookkeeping, optimiser.
+Offers `rows`. The real loop (`lima.loop.fit`) runs at the embedded profile's sizes over batches
+that are loaded beforehand, kernel maps included, as loading processes do in a table. Convolutions
+are timed inside the engine and losses at the functions of `lima.losses` that the methods call, both
+forward and backward (`benchmarks.stopwatch`); everything else counts as outside: features of
+pixels, alignment, normalisation, heads, gradients' bookkeeping, optimiser.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from unittest.mock import patch
 
@@ -70,7 +71,7 @@ def _rows_of(method: str, inputs: Inputs, n_steps: int) -> list[Row]:
     ticks = _watched(method, module, loaded, inputs)
     spans = [
         (b.whole - a.whole, b.convolutions - a.convolutions, b.losses - a.losses)
-        for a, b in zip(ticks, ticks[1:], strict=False)
+        for a, b in pairwise(ticks)
     ]
     outside = Sample(tuple(1 - (conv + loss) / whole for whole, conv, loss in spans))
     whole, conv, loss = (Sample(part).median * 1e3 for part in zip(*spans, strict=True))

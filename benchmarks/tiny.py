@@ -1,7 +1,7 @@
-"""The small student of the built-in world: training steps a second of one core, batch of one scan.
+"""The small student of the built-in world: training steps a second of one core, one scan each.
 
-Offers `rows`. A step is kernel maps, forward, backward and AdamW, on a scan of 6,000 voxels. Loaders
-build the maps ahead where there are workers; the second figure is a step that finds them built.
+Offers `rows`. A step is kernel maps, forward, backward and AdamW, on a scan of 6,000 voxels.
+Loaders build the maps ahead; the second figure is a step that finds them built.
 """
 
 from __future__ import annotations
