@@ -14,7 +14,7 @@ TILE = 32
 
 
 class Ops:
-    """What `lima_bench.lima.backbones.sparse.spconv_convolution` calls of ``spconv.pytorch.ops``."""
+    """What `spconv_convolution` calls of ``spconv.pytorch.ops``."""
 
     CPU_ONLY_BUILD = True  # so that nobody looks for its tuners
 

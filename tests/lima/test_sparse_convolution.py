@@ -18,7 +18,7 @@ SHAPE = (8, 6, 10)
 KINDS = ("neighbours", "down", "up")
 
 
-@pytest.fixture(params=["reference"], autouse=True)
+@pytest.fixture(params=["reference", "fused"], autouse=True)
 def engine(request):
     with use_engine(request.param) as chosen:
         yield chosen

@@ -290,19 +290,20 @@ def test_exact_tf32_and_trial_kernels_are_tuned_apart(monkeypatch):
         with spconv_library.kernels(which) as there:
             assert there.CONV_CPP.described == ["a", "b"]
             assert there.GEMM_CPP.described == ["c", "d"]
-            assert constants.SPCONV_ALLOW_TF32 == which.tf32
+            assert which.tf32 == constants.SPCONV_ALLOW_TF32
             seen.append(there.CONV_CPP)
     spconv_library._settings.cache_clear()
     assert seen[0] is seen[3] and len({*map(id, seen), id(own)}) == 4
     assert ops.CONV_CPP is own
 
 
-def kernel(name, rows, columns, operation=0, tensor=0):
+def kernel(name, rows, columns, operation=0, tensor=-1, vectors=1):
     return SimpleNamespace(
         name=name,
         tile_shape=(rows, columns, 8),
         op_type=SimpleNamespace(value=operation),
-        tensorop=(tensor, 0, 0),
+        tensorop=(tensor, -1, -1),
+        access_per_vector=vectors,
         __str__=lambda: name,
     )
 
@@ -316,6 +317,16 @@ def test_rule_prefers_tiles_that_overhang_least(operation, widths, expected):
     kernels = [kernel(name, *tile, operation) for name, tile in tiles.items()]
     ranked = sorted(kernels, key=lambda each: spconv_library._rank(each, *widths))
     assert ranked[0].name == expected
+
+
+def test_rule_prefers_tensor_cores_and_whole_vectors():
+    kernels = [
+        kernel("a", 64, 32),
+        kernel("b", 64, 32, tensor=16, vectors=0),
+        kernel("c", 64, 256, tensor=16),
+    ]
+    ranked = sorted(kernels, key=lambda each: spconv_library._rank(each, 32, 32))
+    assert [each.name for each in ranked] == ["c", "b", "a"]
 
 
 # Where it is taken, and what is said where it is not

@@ -8,8 +8,9 @@ bfloat16, and its float16 ones may add in float16. So float32 stays exact unless
 ``torch.backends.cuda.matmul.allow_tf32`` is set, and both half types (autocast) are widened to
 float32 and multiplied as TF32: that loses nothing, because TF32 holds their mantissas (7 and 10
 bits, TF32 10) and exponents (8 and 5 bits, TF32 8); sums are float32, and only the result is
-rounded. Derived, not measured here: TF32 rounds each factor by up to 2**-11, which is 1e-4 to 1e-3
-of the largest value of a layer; bfloat16 by up to 2**-8, about 4e-3; float32 leaves some 1e-7.
+rounded. Derived, not measured here: TF32 changes each factor by up to 2**-10 where it cuts it off,
+which leaves 1e-4 to 1e-3 of the largest value of a layer; bfloat16 rounds by up to 2**-9, which
+leaves about 4e-3 with its rounded result; exact float32 leaves about 1e-6.
 
 Algorithm. ``LIMA_BENCH_SPCONV=implicit``, the default, gathers while it multiplies; ``native``
 gathers, multiplies and scatters weight by weight, always in exact float32, for GPUs on which the

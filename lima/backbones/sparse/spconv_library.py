@@ -171,14 +171,18 @@ def _ruled(tuner: Any) -> Any:
 
 
 def _rank(kernel: Any, first_width: int, last_width: int) -> tuple[Any, ...]:
-    """Tensor cores first, then the tiles that overhang least, then the largest; then the name."""
+    """Tensor cores first, then whole vectors read at once, then the least overhang of tiles.
+
+    Of what is equal so far the largest tile; the name makes the order total.
+    """
     rows, columns, _ = kernel.tile_shape
     operation = getattr(kernel, "op_type", None)
     backward = operation is not None and operation.value > 0
     overhang = _covered(first_width if backward else last_width, columns)
     if operation is not None and operation.value == _WEIGHT_GRADIENT:
         overhang *= _covered(last_width, rows)
-    return kernel.tensorop[0] == 0, overhang, -rows * columns, str(kernel)
+    slow = kernel.tensorop[0] <= 0, kernel.access_per_vector == 0
+    return *slow, overhang, -rows * columns, str(kernel)
 
 
 def _covered(width: int, tile: int) -> int:
