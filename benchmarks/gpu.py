@@ -2,7 +2,8 @@
 
 Offers `rows`; on a machine without CUDA one row that says so. Times are wall times with the GPU
 idle before and after, contenders in turn; kernel maps are built beforehand for layers and anew in
-every call of the network. Precisions: exact float32, TF32 allowed, autocast to bfloat16.
+every call of the network. Precisions: exact float32, TF32 allowed, autocast to bfloat16. With
+``LIMA_BENCH_SPCONV=native`` the other algorithm of spconv is measured.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -154,12 +156,9 @@ def repeat_rows(name: str, device: torch.device, quick: bool) -> list[Row]:
             torch.use_deterministic_algorithms(before)
         same = all(torch.equal(*pair) for pair in zip(first, second, strict=True))
         title = "deterministic" if wanted else "default"
-        note = "1 where result and gradients repeat their bits within a process"
-        found.append(
-            Row.of(
-                f"gpu/repeats/{name}/{title}", float(same), "", at_least=wanted or None, note=note
-            )
-        )
+        note = "1 where a second call in this process gives the same bits"
+        start = f"gpu/repeats/{name}/{title}"
+        found.append(Row.of(start, float(same), "", at_least=wanted or None, note=note))
     return found
 
 
@@ -200,10 +199,14 @@ def layer_rows(names: list[str], device: torch.device, quick: bool) -> list[Row]
         timings = interleave(work, rounds=rounds, clock=_clock(device), shortest_s=0.02)
         operations = 3 * 2 * int((kernel_map.table >= 0).sum()) * width**2
         for title in work:
-            rate = timings.sample(title).map(lambda seconds: operations / seconds / 1e12)
+            rate = timings.sample(title).map(partial(_rate, operations))
             name = f"gpu/layers/subm-3/C={width}-s{stride}/{title}/with backward"
             found.append(Row.of(name, rate, "TFLOP/s", note=f"{kernel_map.n_out} voxels"))
     return found
+
+
+def _rate(operations: int, seconds: float) -> float:
+    return operations / seconds / 1e12
 
 
 def _layer(
