@@ -8,6 +8,7 @@ building the maps.
 from __future__ import annotations
 
 import io
+import math
 import pickle
 from dataclasses import dataclass
 from itertools import accumulate
@@ -56,7 +57,8 @@ def wrap(tree: Any) -> Parcel:
         _Place(start, tensor.dtype, tuple(tensor.shape))
         for start, tensor in zip(starts, tensors, strict=True)
     )
-    block = torch.empty(0, dtype=torch.uint8).set_(torch.UntypedStorage._new_shared(total))
+    shared = torch.UntypedStorage._new_shared(total)  # type: ignore[no-untyped-call]
+    block = torch.empty(0, dtype=torch.uint8).set_(shared)
     for place, tensor in zip(places, tensors, strict=True):
         _view(block, place).copy_(tensor)
     return Parcel(stream.getvalue(), places, block)
@@ -68,9 +70,8 @@ def unwrap(parcel: Parcel) -> Any:
 
 
 def _view(block: Tensor, place: _Place) -> Tensor:
-    start = place.start // place.dtype.itemsize
-    tensor = torch.empty(0, dtype=place.dtype)
-    return tensor.set_(block.untyped_storage(), start, place.shape)
+    n_bytes = math.prod(place.shape) * place.dtype.itemsize
+    return block[place.start : place.start + n_bytes].view(place.dtype).view(place.shape)
 
 
 class _Pickler(pickle.Pickler):

@@ -61,13 +61,13 @@ def _meet(keys: Int64, steps: Int64, here: Int32, there: Int32) -> Int64:
                 at += 1
             found = at
             here_low[n_low], there_low[n_low] = row, found
-            hit = np.int64(padded[found] == wanted)
+            hit = int(padded[found] == wanted)
             n_low, found = n_low + hit, found + hit
             here_level[n_level], there_level[n_level] = row, found
-            hit = np.int64(padded[found] == wanted + 1)
+            hit = int(padded[found] == wanted + 1)
             n_level, found = n_level + hit, found + hit
             here_high[n_high], there_high[n_high] = row, found
-            n_high += np.int64(padded[found] == wanted + 2)
+            n_high += int(padded[found] == wanted + 2)
         counts[start], counts[start + 1], counts[start + 2] = n_low, n_level, n_high
     return counts
 
