@@ -1,4 +1,4 @@
-"""Sorting by 64-bit keys, several times faster than a comparison sort: the voxeliser's and the maps'.
+"""Sorting by 64-bit keys, several times faster than a comparison sort: for voxels and kernel maps.
 
 Offers `sort_keys` and the type `Int32`.
 """

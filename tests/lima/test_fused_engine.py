@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional
 
 from lima_bench.lima.backbones.sparse import engine as engine_module
-from lima_bench.lima.backbones.sparse import fused_kernels
+from lima_bench.lima.backbones.sparse import fused_kernels, tiles
 from lima_bench.lima.backbones.sparse.engine import engine_on, name_on, use_engine
 from lima_bench.lima.backbones.sparse.fused import FUSED
 from lima_bench.lima.backbones.sparse.maps import Level
@@ -203,7 +203,8 @@ def test_a_processor_without_wide_vectors_falls_back_aloud(fresh_choice, monkeyp
 
 def test_without_numba_it_falls_back_aloud(fresh_choice, monkeypatch):
     monkeypatch.delenv(engine_module.VARIABLE, raising=False)
-    monkeypatch.delitem(sys.modules, fused_kernels.__name__)
+    for module in (fused_kernels, tiles):
+        monkeypatch.delitem(sys.modules, module.__name__)
     monkeypatch.setitem(sys.modules, "numba", None)
     with pytest.warns(UserWarning, match="numba, which cannot be imported"):
         assert name_on(CPU) == "reference"
