@@ -17,7 +17,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd import Function
-from torch.autograd.function import once_differentiable
 
 from lima_bench.datasets.sample import Float64
 from lima_bench.lima.backbones.sparse import norm_kernels as kernels
@@ -62,13 +61,9 @@ def normed(
 def _in_one_go(
     norm: BatchNorm, features: Features, beside: Features | None, *, relu: bool, in_place: bool
 ) -> Tensor:
-    # torch looks parameters up in Python, which here would take as long as the arithmetic.
-    parameters, buffers = norm._parameters, norm._buffers
-    weight, bias = parameters["weight"], parameters["bias"]
+    # torch's own look-up of parameters runs in Python, and would take as long as the arithmetic.
+    weight = norm._parameters["weight"]
     learns = norm.training and features.shape[0] > 1
-    tracked = buffers["num_batches_tracked"]
-    if learns and tracked is not None:
-        tracked.add_(1)
     wants_grad = torch.is_grad_enabled() and (
         features.requires_grad
         or (weight is not None and weight.requires_grad)
@@ -78,6 +73,7 @@ def _in_one_go(
         return _added_and_cut(_by_torch(norm, features, learns), beside, relu)
     floor = 0.0 if relu else -math.inf
     if wants_grad:
+        bias = norm._parameters["bias"]
         result: Tensor = _Normed.apply(features, weight, bias, beside, floor, norm)  # type: ignore[no-untyped-call]
         return result
     out = features if in_place else torch.empty_like(features)
@@ -86,6 +82,8 @@ def _in_one_go(
 
 
 def _by_torch(norm: BatchNorm, features: Features, learns: bool) -> Tensor:
+    if learns and norm.num_batches_tracked is not None:
+        norm.num_batches_tracked.add_(1)
     return torch.batch_norm(
         features,
         norm.weight,
@@ -140,20 +138,21 @@ class _Normed(Function):
         return out
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad_out: Features) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():
+            raise NotImplementedError("a gradient of the gradient of batch normalisation")
         features, gate = ctx.saved_tensors
-        statistics, grad_out = ctx.statistics, grad_out.contiguous()
-        grad_features = torch.empty_like(features)
-        grad_beside = torch.empty_like(features) if ctx.needs_input_grad[3] else None
-        grad_weight, grad_bias = torch.empty_like(statistics[:2]).unbind()
         n_rows, width = features.shape
-        run = kernels.Backward(
+        grad_out = grad_out.contiguous()
+        grad_features = torch.empty_like(features)
+        grad_weight, grad_bias = torch.empty(width), torch.empty(width)
+        grad_beside = torch.empty_like(features) if ctx.needs_input_grad[3] else None
+        run = (
             n_rows,
             width,
             features.data_ptr(),
             gate.data_ptr(),
-            statistics.data_ptr(),
+            ctx.statistics.data_ptr(),
             grad_out.data_ptr(),
             grad_features.data_ptr(),
             0 if grad_beside is None else grad_beside.data_ptr(),
@@ -161,7 +160,7 @@ class _Normed(Function):
             grad_bias.data_ptr(),
             ctx.floor,
         )
-        _in_phases(kernels.backward, run)
+        _in_phases(kernels.backward, n_rows, width, run)
         return grad_features, grad_weight, grad_bias, grad_beside, None, None
 
 
@@ -172,12 +171,12 @@ def _run_forward(
     out: Features,
     floor: float,
     learns: bool,
-) -> Float[Tensor, "6 channels"]:
+) -> Float[Tensor, "statistics channels"]:
     """Fill `out`; the statistics it took."""
     n_rows, width = features.shape
     parameters, buffers = norm._parameters, norm._buffers
-    statistics = torch.empty(6, width)
-    run = kernels.Forward(
+    statistics = torch.empty(kernels.N_STATISTICS, width)
+    run = (
         n_rows,
         width,
         features.data_ptr(),
@@ -185,6 +184,7 @@ def _run_forward(
         out.data_ptr(),
         parameters["weight"].data_ptr(),
         parameters["bias"].data_ptr(),
+        buffers["num_batches_tracked"].data_ptr(),
         buffers["running_mean"].data_ptr(),
         buffers["running_var"].data_ptr(),
         statistics.data_ptr(),
@@ -193,24 +193,24 @@ def _run_forward(
         norm.momentum or 0.0,
         norm.eps,
     )
-    _in_phases(kernels.forward, run)
+    _in_phases(kernels.forward, n_rows, width, run)
     return statistics
 
 
 def _in_phases(
-    kernel: Callable[..., None], run: kernels.Forward | kernels.Backward
+    kernel: Callable[..., None], n_rows: int, width: int, run: tuple[int | float, ...]
 ) -> None:
     """Do all of `run`, on as many threads as it is worth."""
-    if run.n_rows * run.width <= VALUES_PER_TASK or torch.get_num_threads() == 1:
-        kernel(kernels.WHOLE, 0, 0, run, _NO_PARTS)
+    n_tasks = -(-n_rows * width // VALUES_PER_TASK)
+    if n_tasks <= 1 or torch.get_num_threads() == 1:
+        kernel(kernels.WHOLE, 0, 0, _NO_PARTS, *run)
         return
-    n_chunks = kernels.n_chunks(run.n_rows, run.width)
-    n_tasks = -(-run.n_rows * run.width // VALUES_PER_TASK)
-    parts = np.empty((n_chunks, 2, run.width))
+    n_chunks = kernels.n_chunks(n_rows, width)
+    parts = np.empty((n_chunks, 2, width))
     for phase in (kernels.SUM, kernels.SETTLE, kernels.WRITE):
 
         def work(start: int, stop: int, phase: int = phase) -> None:
             first, last = start * n_chunks // n_tasks, stop * n_chunks // n_tasks
-            kernel(phase, first, last, run, parts)
+            kernel(phase, first, last, parts, *run)
 
         over(1 if phase == kernels.SETTLE else n_tasks, work)

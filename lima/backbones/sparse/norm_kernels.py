@@ -28,12 +28,19 @@ CHUNK_VALUES = 8192
 CHUNK_ROWS = 128
 """Rows of a chunk of wide features, which then stay in the second cache."""
 
-TILE_VALUES = 64
+TILE_VALUES = 128
 """Values that a tile holds at least."""
 
 WHOLE, SUM, SETTLE, WRITE = range(4)
 """Phases: all of them on one thread; or sums of a range of chunks, then what follows from all sums
 together, then results of a range of chunks."""
+
+
+MEAN, INVERSE, SCALE, SHIFT, SHARE, SLOPE = range(6)
+"""Statistics: mean, one over the deviation, the factor and the summand that follow from them; and
+of the gradient its mean, and its slope over ``x - mean``."""
+
+N_STATISTICS = 6
 
 
 class Forward(NamedTuple):
@@ -47,10 +54,10 @@ class Forward(NamedTuple):
         out: The result; may be `x`.
         weight: (width,).
         bias: (width,).
+        n_batches: One int64, counted up where the batch's statistics count; or 0.
         running_mean: (width,).
         running_variance: (width,).
-        statistics: (6, width), filled but for the last two rows: mean, one over the deviation, and
-            the factor and the summand that follow from them.
+        statistics: (6, width), the first four filled.
         learns: Whether the statistics are those of `x`, which the running ones then follow.
         floor: 0 for ReLU, minus infinity for none.
         momentum: How far they follow; the variance towards the unbiased one.
@@ -64,6 +71,7 @@ class Forward(NamedTuple):
     out: int
     weight: int
     bias: int
+    n_batches: int
     running_mean: int
     running_variance: int
     statistics: int
@@ -81,8 +89,7 @@ class Backward(NamedTuple):
         width: Channels.
         x: What was normalised.
         gate: The output of a ReLU: where it is 0, no gradient passes. Without one, anything.
-        statistics: As `forward` left them; the last two rows are filled: mean gradient, and its
-            slope over ``x - mean``.
+        statistics: As `forward` left them; the other two are filled.
         grad_out: Of the output.
         grad_x: Filled.
         grad_beside: Filled; 0 if it is not wanted.
@@ -106,18 +113,15 @@ class Backward(NamedTuple):
 
 @intrinsic  # type: ignore[untyped-decorator]
 def _pointer(_: Any, address: Any) -> Any:
-    """The address as a pointer to floats."""
-    kind = types.CPointer(types.float32)
-
     def emit(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
         return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
 
-    return kind(address), emit
+    return types.voidptr(address), emit
 
 
 @compiled
 def _floats(address: int, size: int) -> Float32:
-    array: Float32 = carray(_pointer(address), (size if address else 0,))
+    array: Float32 = carray(_pointer(address), (size if address else 0,), np.float32)
     return array
 
 
@@ -235,7 +239,9 @@ def _settle(run: Forward, parts: Float64) -> None:
     width, n_rows = run.width, run.n_rows
     weight, bias = _floats(run.weight, width), _floats(run.bias, width)
     mean, variance = _floats(run.running_mean, width), _floats(run.running_variance, width)
-    statistics = _floats(run.statistics, 6 * width).reshape(6, width)
+    statistics = _floats(run.statistics, N_STATISTICS * width).reshape(N_STATISTICS, width)
+    if run.learns and run.n_batches:
+        carray(_pointer(run.n_batches), (1,), np.int64)[0] += 1
     if run.learns:
         merged = _merge_moments(parts, n_rows)
         for channel in range(width):
@@ -243,16 +249,18 @@ def _settle(run: Forward, parts: Float64) -> None:
             mean[channel] += run.momentum * (merged[0, channel] - mean[channel])
             variance[channel] += run.momentum * (unbiased - variance[channel])
             biased = merged[1, channel] / n_rows
-            statistics[0, channel] = merged[0, channel]
-            statistics[1, channel] = 1.0 / np.sqrt(biased + run.epsilon)
+            statistics[MEAN, channel] = merged[0, channel]
+            statistics[INVERSE, channel] = 1.0 / np.sqrt(biased + run.epsilon)
     else:
         for channel in range(width):
             spread = variance[channel] + np.float32(run.epsilon)
-            statistics[0, channel] = mean[channel]
-            statistics[1, channel] = np.float32(1.0) / np.sqrt(spread)
+            statistics[MEAN, channel] = mean[channel]
+            statistics[INVERSE, channel] = np.float32(1.0) / np.sqrt(spread)
     for channel in range(width):
-        statistics[2, channel] = statistics[1, channel] * weight[channel]
-        statistics[3, channel] = bias[channel] - statistics[0, channel] * statistics[2, channel]
+        statistics[SCALE, channel] = statistics[INVERSE, channel] * weight[channel]
+        statistics[SHIFT, channel] = (
+            bias[channel] - statistics[MEAN, channel] * statistics[SCALE, channel]
+        )
 
 
 @compiled
@@ -276,16 +284,17 @@ def _write(
 
 
 @compiled
-def forward(phase: int, first: int, last: int, run: Forward, parts: Float64) -> None:
-    """One phase of `run`.
+def forward(phase: int, first: int, last: int, parts: Float64, *run_: Any) -> None:
+    """One phase of a `Forward`.
 
     Args:
         phase: What to do now.
         first: First chunk, for `SUM` and `WRITE`.
         last: One past the last.
-        run: All there is to do.
         parts: (chunks, 2, width), kept between phases; of any size for `WHOLE`.
+        *run_: All there is to do, field by field: a named tuple takes longer to hand over.
     """
+    run = Forward(*run_)
     width, n_values = run.width, run.n_rows * run.width
     x = _floats(run.x, n_values)
     if phase == WHOLE:
@@ -298,9 +307,9 @@ def forward(phase: int, first: int, last: int, run: Forward, parts: Float64) -> 
     if phase in (WHOLE, WRITE):
         size, tile = _cut(width)
         begin, end = first * size, min(last * size, n_values)
-        statistics = _floats(run.statistics, 6 * width).reshape(6, width)
+        statistics = _floats(run.statistics, N_STATISTICS * width).reshape(N_STATISTICS, width)
         beside, out = _floats(run.beside, n_values), _floats(run.out, n_values)
-        scale, shift = _tiled(statistics[2], tile), _tiled(statistics[3], tile)
+        scale, shift = _tiled(statistics[SCALE], tile), _tiled(statistics[SHIFT], tile)
         _write(x[begin:end], beside[begin:end], run.floor, scale, shift, out[begin:end])
 
 
@@ -320,13 +329,24 @@ def _sum_gradients(
     least, zero = np.float32(floor), np.float32(0.0)
     total, product = np.zeros(tile, np.float32), np.zeros(tile, np.float32)
     for number in range(first, last):
-        for begin in range(number * size, min((number + 1) * size, len(x)), tile):
-            end = begin + tile
-            values, open_, given = x[begin:end], gate[begin:end], grad[begin:end]
-            for j in range(len(values)):
-                passed = zero if open_[j] <= least else given[j]
+        stop = min((number + 1) * size, len(x))
+        whole = number * size + (stop - number * size) // (2 * tile) * (2 * tile)
+        for begin in range(number * size, whole, 2 * tile):
+            middle, end = begin + tile, begin + 2 * tile
+            x0, gate0, grad0 = x[begin:middle], gate[begin:middle], grad[begin:middle]
+            x1, gate1, grad1 = x[middle:end], gate[middle:end], grad[middle:end]
+            for j in range(tile):
+                passed = zero if gate0[j] <= least else grad0[j]
+                other = zero if gate1[j] <= least else grad1[j]
+                total[j] += passed + other
+                product[j] += passed * (x0[j] - mean[j]) + other * (x1[j] - mean[j])
+        for begin in range(whole, stop, tile):
+            end = min(begin + tile, stop)
+            x0, gate0, grad0 = x[begin:end], gate[begin:end], grad[begin:end]
+            for j in range(len(x0)):
+                passed = zero if gate0[j] <= least else grad0[j]
                 total[j] += passed
-                product[j] += passed * (values[j] - mean[j])
+                product[j] += passed * (x0[j] - mean[j])
         _fold(total, parts[number, 0])
         _fold(product, parts[number, 1])
 
@@ -335,7 +355,7 @@ def _sum_gradients(
 def _balance(run: Backward, parts: Float64) -> None:
     """What makes the gradient blind to shift and scale of the batch; those of weight and bias."""
     width, n_rows = run.width, run.n_rows
-    statistics = _floats(run.statistics, 6 * width).reshape(6, width)
+    statistics = _floats(run.statistics, N_STATISTICS * width).reshape(N_STATISTICS, width)
     grad_weight, grad_bias = _floats(run.grad_weight, width), _floats(run.grad_bias, width)
     totals = np.zeros((2, width), np.float64)
     for number in range(len(parts)):
@@ -343,11 +363,11 @@ def _balance(run: Backward, parts: Float64) -> None:
             for channel in range(width):
                 totals[which, channel] += parts[number, which, channel]
     for channel in range(width):
-        inverse = np.float64(statistics[1, channel])
+        inverse = np.float64(statistics[INVERSE, channel])
         grad_weight[channel] = totals[1, channel] * inverse
         grad_bias[channel] = totals[0, channel]
-        statistics[4, channel] = totals[0, channel] / n_rows
-        statistics[5, channel] = totals[1, channel] * inverse * inverse / n_rows
+        statistics[SHARE, channel] = totals[0, channel] / n_rows
+        statistics[SLOPE, channel] = totals[1, channel] * inverse * inverse / n_rows
 
 
 @compiled
@@ -367,49 +387,55 @@ def _write_gradients(
         gate: As many; a gradient passes where it is above `floor`.
         floor: 0 where `gate` is the output of a ReLU, minus infinity where all pass.
         grad: As many rows, of the output.
-        tiles: Of every channel its mean, scale, share and slope.
+        tiles: Every statistic, along a tile.
         grad_x: As many rows, filled.
         grad_beside: As many rows, filled, or none.
     """
-    least, zero, tile = np.float32(floor), np.float32(0.0), tiles.shape[1]
-    mean, scale, share, slope = tiles[0], tiles[1], tiles[2], tiles[3]
-    passed = np.empty(tile, np.float32)
+    tile = tiles.shape[1]
+    mean, scale, share, slope = tiles[MEAN], tiles[SCALE], tiles[SHARE], tiles[SLOPE]
+    least, zero = np.float32(floor), np.float32(0.0)
     for begin in range(0, len(x), tile):
         end = begin + tile
-        values, open_, given = x[begin:end], gate[begin:end], grad[begin:end]
-        for j in range(len(values)):
-            passed[j] = zero if open_[j] <= least else given[j]
-        result = grad_x[begin:end]
-        for j in range(len(values)):
-            centred = values[j] - mean[j]
-            result[j] = (passed[j] - share[j] - centred * slope[j]) * scale[j]
+        values, open_, given, out = (
+            x[begin:end],
+            gate[begin:end],
+            grad[begin:end],
+            grad_x[begin:end],
+        )
         if len(grad_beside) > 0:
             kept = grad_beside[begin:end]
-            for j in range(len(kept)):
-                kept[j] = passed[j]
+            for j in range(len(values)):
+                kept[j] = zero if open_[j] <= least else given[j]
+            for j in range(len(values)):
+                out[j] = (kept[j] - share[j] - (values[j] - mean[j]) * slope[j]) * scale[j]
+        else:
+            for j in range(len(values)):
+                passed = zero if open_[j] <= least else given[j]
+                out[j] = (passed - share[j] - (values[j] - mean[j]) * slope[j]) * scale[j]
 
 
 @compiled
-def backward(phase: int, first: int, last: int, run: Backward, parts: Float64) -> None:
-    """One phase of `run`; arguments as in `forward`."""
+def backward(phase: int, first: int, last: int, parts: Float64, *run_: Any) -> None:
+    """One phase of a `Backward`; arguments as in `forward`."""
+    run = Backward(*run_)
     width, n_values = run.width, run.n_rows * run.width
     x, gate = _floats(run.x, n_values), _floats(run.gate, n_values)
     grad = _floats(run.grad_out, n_values)
-    statistics = _floats(run.statistics, 6 * width).reshape(6, width)
+    statistics = _floats(run.statistics, N_STATISTICS * width).reshape(N_STATISTICS, width)
     size, tile = _cut(width)
     if phase == WHOLE:
         first, last = 0, n_chunks(run.n_rows, width)
         parts = np.empty((last, 2, width), np.float64)
     if phase in (WHOLE, SUM):
-        mean = _tiled(statistics[0], tile)
+        mean = _tiled(statistics[MEAN], tile)
         _sum_gradients(x, gate, run.floor, grad, mean, first, last, parts)
     if phase in (WHOLE, SETTLE):
         _balance(run, parts)
     if phase in (WHOLE, WRITE):
         begin, end = first * size, min(last * size, n_values)
-        tiles = np.empty((4, tile), np.float32)
-        for place, row in enumerate((0, 2, 4, 5)):
-            tiles[place] = _tiled(statistics[row], tile)
+        tiles = np.empty((N_STATISTICS, tile), np.float32)
+        for row in range(N_STATISTICS):
+            tiles[row] = _tiled(statistics[row], tile)
         _write_gradients(
             x[begin:end],
             gate[begin:end],
