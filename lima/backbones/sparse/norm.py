@@ -174,7 +174,8 @@ def _run_forward(
 ) -> Float[Tensor, "statistics channels"]:
     """Fill `out`; the statistics it took."""
     n_rows, width = features.shape
-    parameters, buffers = norm._parameters, norm._buffers
+    parameters: dict[str, Any] = norm._parameters
+    buffers: dict[str, Any] = norm._buffers
     statistics = torch.empty(kernels.N_STATISTICS, width)
     run = (
         n_rows,

@@ -14,9 +14,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numba
 import numpy as np
 from llvmlite import ir
-from numba import carray, types
+from numba import types
 from numba.extending import intrinsic
 
 from lima_bench.datasets.sample import Float32, Float64
@@ -44,7 +45,7 @@ N_STATISTICS = 6
 
 
 class Forward(NamedTuple):
-    """What `forward` computes: ``out = max((x - mean) / deviation * weight + bias + beside, floor)``.
+    """``out = max((x - mean) / deviation * weight + bias + beside, floor)``.
 
     Attributes:
         n_rows: Rows.
@@ -111,17 +112,20 @@ class Backward(NamedTuple):
     floor: float
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _pointer(_: Any, address: Any) -> Any:
+def _emit_pointer(_: Any, address: Any) -> Any:
     def emit(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
         return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
 
     return types.voidptr(address), emit
 
 
+_pointer: Any = intrinsic(_emit_pointer)
+_array_at: Any = numba.carray  # type: ignore[attr-defined]
+
+
 @compiled
 def _floats(address: int, size: int) -> Float32:
-    array: Float32 = carray(_pointer(address), (size if address else 0,), np.float32)
+    array: Float32 = _array_at(_pointer(address), (size if address else 0,), np.float32)
     return array
 
 
@@ -241,7 +245,7 @@ def _settle(run: Forward, parts: Float64) -> None:
     mean, variance = _floats(run.running_mean, width), _floats(run.running_variance, width)
     statistics = _floats(run.statistics, N_STATISTICS * width).reshape(N_STATISTICS, width)
     if run.learns and run.n_batches:
-        carray(_pointer(run.n_batches), (1,), np.int64)[0] += 1
+        _array_at(_pointer(run.n_batches), (1,), np.int64)[0] += 1
     if run.learns:
         merged = _merge_moments(parts, n_rows)
         for channel in range(width):
