@@ -146,12 +146,12 @@ def test_layers_on_the_same_map_share_what_is_derived():
 
 def test_too_many_weights_are_refused():
     with pytest.raises(ValueError, match="31"):
-        ImplicitPairs.of(Links(torch.zeros(3, 32, dtype=torch.int32)))
+        ImplicitPairs.of(Links.of(torch.zeros(3, 32, dtype=torch.int32)))
 
 
 def test_rows_without_any_pair_are_zero(library):
-    links = Links(torch.full((TILE + 3, 8), -1, dtype=torch.int32))
-    back = Links(torch.full((5, 8), -1, dtype=torch.int32))
+    links = Links.of(torch.full((TILE + 3, 8), -1, dtype=torch.int32))
+    back = Links.of(torch.full((5, 8), -1, dtype=torch.int32))
     features = torch.randn(5, 3, requires_grad=True)
     weight = torch.randn(8, 3, 4, requires_grad=True)
     out = SpconvEngine("implicit").convolve(features, weight, KernelMap(links, back))

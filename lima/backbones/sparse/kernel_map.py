@@ -88,6 +88,14 @@ class Links:
         return self.given
 
     @cached_property
+    def single(self) -> Int[Tensor, " out"]:
+        """Where every output row meets one input row under some weight: that row; int32."""
+        if isinstance(self.given, PairList):
+            rows = self.given.rows_in.new_empty(self.n_out)
+            return rows.index_copy_(0, self.given.rows_out.long(), self.given.rows_in)
+        return self.given.amax(dim=1)
+
+    @cached_property
     def pairs(self) -> PairList:
         """The table as a list of pairs."""
         return self.given if isinstance(self.given, PairList) else PairList.of(self.given)
