@@ -25,7 +25,8 @@ student = Student(build_backbone("minkunet_tiny", 4, bn_momentum=0.1))
 loss = student(voxels).square().mean()
 loss.backward()
 size = sum(p.grad.double().square().sum() for p in student.parameters() if p.grad is not None)
-print(json.dumps([name_on(torch.device("cpu")), voxels.coords.sum().item(), loss.item(), size.item()]))
+numbers = [voxels.coords.sum().item(), loss.item(), size.item()]
+print(json.dumps([name_on(torch.device("cpu")), *numbers]))
 """
 
 
