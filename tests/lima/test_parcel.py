@@ -68,7 +68,7 @@ class Numbers(Dataset[Leafy]):
     def __getitem__(self, number: int) -> Leafy:
         if number == 3:
             raise UserError("number 3", "It is bad luck.", "Skip it.")
-        return Leafy(torch.full((3,), number), [torch.arange(number)])
+        return Leafy(torch.full((3,), number), [torch.arange(number + 1)])
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -77,7 +77,8 @@ def test_batches_come_in_order_and_errors_keep_their_parts(workers):
     for number in range(3):
         batch = next(batches)
         assert batch.x.tolist() == [number] * 3
-        assert batch.rest[0].tolist() == list(range(number))
-        assert batch.x.is_shared() == (workers > 0)
+        assert batch.rest[0].tolist() == list(range(number + 1))
+        blocks = {part.untyped_storage().data_ptr() for part in (batch.x, batch.rest[0])}
+        assert (len(blocks) == 1 and batch.x.is_shared()) == (workers > 0)
     with pytest.raises(UserError, match="bad luck"):
         next(batches)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from lima_bench.datasets.sample import Int64
-from lima_bench.lima.compiled import compiled
+from lima_bench.lima.compiled import ONE, ZERO, compiled
 from lima_bench.lima.radix import Int32
 
 N_CORNERS = 8
@@ -76,7 +76,7 @@ def families(ordered: Int64, children: Int32, corners: Int32) -> tuple[Int64, In
         place += ordered[n] != last
         last = ordered[n]
         coarse[place], places[n] = last, place
-        row = children[n]
+        row = np.uint64(children[n])
         parents[row], child_corners[n] = place, corners[row]
     return coarse[: place + 1].copy(), places, parents, child_corners
 
@@ -89,24 +89,24 @@ def pairs_by_corner(
     n_blocks = (n_out + block_rows - 1) // block_rows
     starts = np.empty(n_blocks * N_CORNERS + 1, np.int32)
     rows_in, rows_out = np.empty(len(inputs), np.int32), np.empty(len(inputs), np.int32)
-    places = np.empty(N_CORNERS, np.int64)
+    places = np.empty(N_CORNERS, np.uint64)
     first = 0
     for block in range(n_blocks):
-        places[:] = 0
+        places[:] = ZERO
         stop = first
         while stop < len(outputs) and outputs[stop] < (block + 1) * block_rows:
-            places[corners[stop]] += 1
+            places[np.uint64(corners[stop])] += ONE
             stop += 1
-        place = np.int64(first)
+        place = np.uint64(first)
         for corner in range(N_CORNERS):
             starts[block * N_CORNERS + corner] = place
             count = places[corner]
             places[corner] = place
             place += count
         for pair in range(first, stop):
-            corner = corners[pair]
-            place = places[corner]
-            places[corner] = place + 1
+            which = np.uint64(corners[pair])
+            place = places[which]
+            places[which] = place + ONE
             rows_in[place], rows_out[place] = inputs[pair], outputs[pair]
         first = stop
     starts[n_blocks * N_CORNERS] = len(inputs)
