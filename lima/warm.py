@@ -11,6 +11,7 @@ import torch
 
 from lima_bench.lima.backbones.sparse.engine import engine_on
 from lima_bench.lima.backbones.sparse.maps import Level
+from lima_bench.lima.backbones.sparse.norm import BatchNorm, normed
 from lima_bench.lima.recipes import VoxelSettings
 from lima_bench.lima.voxels import voxelise
 
@@ -18,6 +19,7 @@ from lima_bench.lima.voxels import voxelise
 def main() -> None:
     """Take every compiled step once, on a handful of points."""
     warm_convolution(warm_voxels())
+    warm_norm()
 
 
 def warm_voxels() -> Level:
@@ -34,6 +36,12 @@ def warm_convolution(level: Level) -> None:
     features.requires_grad_(), weight.requires_grad_()
     engine = engine_on(features.device)
     engine.convolve(features, weight, level.neighbours).sum().backward()  # type: ignore[no-untyped-call]
+
+
+def warm_norm() -> None:
+    """Batch normalisation and its gradient."""
+    features = torch.ones(4, 2, requires_grad=True)
+    normed(BatchNorm(2), features).sum().backward()  # type: ignore[no-untyped-call]
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
 """Batch normalisation over the cells of a batch, in one go with what follows it in a network.
 
 Offers `BatchNorm` and `normed`, which also adds a shortcut and cuts at zero. On the CPU in float32
-they run compiled loops (`lima_bench.lima.backbones.sparse.norm_kernels`): one pass for the
+they run compiled loops (`lima_bench.lima.backbones.sparse.norm_forward`): one pass for the
 statistics and one for the result, the same bits for any number of threads, and without gradients
 no memory of their own. Elsewhere they are torch's operations one after the other.
 """
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Callable
 from typing import Any
@@ -19,11 +20,24 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 from lima_bench.datasets.sample import Float64
-from lima_bench.lima.backbones.sparse import norm_kernels as kernels
 from lima_bench.lima.threads import over
 
 VALUES_PER_TASK = 1 << 17
 """Fewer than this are not worth waking a thread for."""
+
+_HERE = "lima_bench.lima.backbones.sparse"
+
+
+def _loops(name: str) -> Any:
+    """Compiled loops; None without numba, whose absence `compiled` has told already."""
+    try:
+        return importlib.import_module(f"{_HERE}.{name}")
+    except ImportError:
+        return None
+
+
+tiles = _loops("norm_tiles")
+norm_forward, norm_backward = _loops("norm_forward"), _loops("norm_backward")
 
 _NO_PARTS: Float64 = np.empty((0, 2, 0))
 
@@ -106,7 +120,8 @@ def _added_and_cut(out: Tensor, beside: Features | None, relu: bool) -> Tensor:
 def _compilable(features: Features, weight: Tensor | None, beside: Features | None) -> bool:
     """Whether the compiled loops can do it."""
     return (
-        features.is_cpu
+        tiles is not None
+        and features.is_cpu
         and _is_plain(features)
         and weight is not None
         and _is_plain(weight)
@@ -160,7 +175,7 @@ class _Normed(Function):
             grad_bias.data_ptr(),
             ctx.floor,
         )
-        _in_phases(kernels.backward, n_rows, width, run)
+        _in_phases(norm_backward.backward, n_rows, width, run)
         return grad_features, grad_weight, grad_bias, grad_beside, None, None
 
 
@@ -176,7 +191,7 @@ def _run_forward(
     n_rows, width = features.shape
     parameters: dict[str, Any] = norm._parameters
     buffers: dict[str, Any] = norm._buffers
-    statistics = torch.empty(kernels.N_STATISTICS, width)
+    statistics = torch.empty(tiles.N_STATISTICS, width)
     run = (
         n_rows,
         width,
@@ -194,7 +209,7 @@ def _run_forward(
         norm.momentum or 0.0,
         norm.eps,
     )
-    _in_phases(kernels.forward, n_rows, width, run)
+    _in_phases(norm_forward.forward, n_rows, width, run)
     return statistics
 
 
@@ -204,14 +219,14 @@ def _in_phases(
     """Do all of `run`, on as many threads as it is worth."""
     n_tasks = -(-n_rows * width // VALUES_PER_TASK)
     if n_tasks <= 1 or torch.get_num_threads() == 1:
-        kernel(kernels.WHOLE, 0, 0, _NO_PARTS, *run)
+        kernel(tiles.WHOLE, 0, 0, _NO_PARTS, *run)
         return
-    n_chunks = kernels.n_chunks(n_rows, width)
+    n_chunks = tiles.n_chunks(n_rows, width)
     parts = np.empty((n_chunks, 2, width))
-    for phase in (kernels.SUM, kernels.SETTLE, kernels.WRITE):
+    for phase in (tiles.SUM, tiles.SETTLE, tiles.WRITE):
 
         def work(start: int, stop: int, phase: int = phase) -> None:
             first, last = start * n_chunks // n_tasks, stop * n_chunks // n_tasks
             kernel(phase, first, last, parts, *run)
 
-        over(1 if phase == kernels.SETTLE else n_tasks, work)
+        over(1 if phase == tiles.SETTLE else n_tasks, work)
