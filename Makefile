@@ -50,7 +50,7 @@ lint: setup
 	$(BIN)/ruff format --check .
 	rm -rf $(TYPED)
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --target $(TYPED) .
-	MYPYPATH=$(TYPED) $(BIN)/mypy $(PARTS:%=-p lima_bench.%)
+	MYPYPATH=$(TYPED) $(BIN)/mypy $(PARTS:%=-p lima_bench.%) -p benchmarks
 
 format: setup
 	$(BIN)/ruff check --fix .

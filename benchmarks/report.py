@@ -31,10 +31,10 @@ def text_of(row: Row) -> str:
 
 
 def number(value: float) -> str:
-    """Three significant digits, without an exponent."""
+    """Three or four digits, without an exponent."""
     if value == 0 or abs(value) >= 1000:
         return f"{value:,.0f}"
-    digits = 2 if abs(value) >= 1 else 3
+    digits = 3 if abs(value) < 10 else 1
     return f"{value:.{digits}f}" if abs(value) < 100 else f"{value:.0f}"
 
 
