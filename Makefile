@@ -29,6 +29,7 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	$(BIN)/python -m lima_bench.datasets.world.warm
+	$(BIN)/python -m lima_bench.lima.warm
 	@touch $@
 
 table1: setup

@@ -96,7 +96,7 @@ def _convolve(
 ) -> Float[Tensor, "out wide"]:
     kernels, pairs = _kernels(), links.pairs
     n_weights, c_in, wide = weight.shape
-    out = features.new_empty(len(links.table), wide)
+    out = features.new_empty(links.n_out, wide)
     listed = _arrays(pairs.starts, pairs.rows_in, pairs.rows_out)
     operands, result = _arrays(features, weight), _flat(out)
     over(
