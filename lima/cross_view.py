@@ -21,12 +21,11 @@ from torch.nn import functional as F
 
 from lima_bench.lima.batch import PairIndex
 from lima_bench.lima.blocks import blocks
-from lima_bench.lima.losses import widen
+from lima_bench.lima.losses import TINY, widen
 from lima_bench.lima.methods.catalogue import Cva
 from lima_bench.lima.sampling import corners
 
 _LEAST_WEIGHT = 1e-6  # a pixel in the very corner of its image still counts when it is alone
-_TINY = 1e-12
 
 
 @dataclass(frozen=True)
@@ -163,7 +162,7 @@ def _inverse_lengths(every: Sight) -> Float[Tensor, " samples"]:
     rows = torch.arange(len(every.point), device=every.point.device)
     lengths = [every.features(part).norm(dim=1) for part in blocks(rows, every.grids.shape[1])]
     length = torch.cat(lengths) if lengths else every.shares.new_zeros(0)
-    return (length > _TINY) / length.clamp_min(_TINY)
+    return (length > TINY) / length.clamp_min(TINY)
 
 
 def _centredness(pairs: PairIndex, size: tuple[int, int]) -> Float[Tensor, " pairs"]:

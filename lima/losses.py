@@ -1,7 +1,7 @@
 """How far two sets of features are apart, as one number to learn from: Batch -> method -> Loss.
 
-Offers `unit` (safe L2 normalisation), `unit_distance`, `unit_distances` and `projected_distances`
-(regression), `info_nce` (contrast) and `mean_or_zero`. Half precision is widened to float32 first; float64
+Offers `unit` (safe L2 normalisation), `unit_distance` and `unit_distances` (regression),
+`info_nce` (contrast) and `mean_or_zero`. Half precision is widened to float32 first; float64
 stays. With no rows at all the loss is 0 and every gradient exists and is 0.
 """
 
@@ -12,15 +12,13 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
-from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
-
-from lima_bench.lima.blocks import block_rows
+from jaxtyping import Float
+from torch import Tensor
 
 DistanceKind = Literal["l2norm", "cosine", "mse", "smooth_l1"]
 
-_TINY = 1e-12
+TINY = 1e-12
+"""A shorter vector has no direction."""
 
 
 def widen(values: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
@@ -35,7 +33,7 @@ def unit(vectors: Float[Tensor, "*rows width"]) -> Float[Tensor, "*rows width"]:
     """
     vectors = widen(vectors)
     length = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
-    scale: Float[Tensor, "*rows 1"] = (length > _TINY) / length.clamp_min(_TINY)
+    scale: Float[Tensor, "*rows 1"] = (length > TINY) / length.clamp_min(TINY)
     return vectors * scale
 
 
@@ -72,34 +70,6 @@ def unit_distance(
 ) -> Float[Tensor, ""]:
     """Mean over rows of `unit_distances`."""
     return mean_or_zero(unit_distances(points, targets, kind))
-
-
-def projected_distances(
-    points: Float[Tensor, "rows narrow"],
-    head: nn.Linear,
-    targets: Float[Tensor, "targets width"],
-    met: Int[Tensor, " rows"],
-    kind: DistanceKind = "l2norm",
-) -> Float[Tensor, " rows"]:
-    """`unit_distances` of ``head(points)`` to ``targets[met]``, a block of rows at a time.
-
-    A teacher is eight times as wide as a student: half a dozen matrices of that width would be the
-    largest thing in a step. Where there is more than one block, backward makes them again instead.
-    """
-
-    def of_block(part: Tensor, rows: Tensor) -> Tensor:
-        return unit_distances(head(part), targets[rows], kind)
-
-    size = block_rows(targets.shape[1])
-    if len(points) <= size or not torch.is_grad_enabled():
-        return of_block(points, met)
-    parts = zip(points.split(size), met.split(size), strict=True)
-    return torch.cat(
-        [
-            checkpoint(of_block, *part, use_reentrant=False, preserve_rng_state=False)
-            for part in parts
-        ]
-    )
 
 
 def mean_or_zero(terms: Float[Tensor, " rows"]) -> Float[Tensor, ""]:

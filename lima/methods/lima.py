@@ -21,10 +21,11 @@ from lima_bench.lima.align import PlacedCloud, nearest
 from lima_bench.lima.api import Batch, Loss, PairIndex, Scan, Student, Teacher
 from lima_bench.lima.cross_view import Sight, observe
 from lima_bench.lima.lookback import Lookback
-from lima_bench.lima.losses import mean_or_zero, projected_distances
+from lima_bench.lima.losses import mean_or_zero
 from lima_bench.lima.memory import Keyframe, MemoryBank
 from lima_bench.lima.methods.catalogue import LimaSettings
 from lima_bench.lima.mixing import mixed_views
+from lima_bench.lima.projection import projected_distances
 from lima_bench.lima.propagation import Past, fill_targets, target_points
 from lima_bench.lima.rows import meet
 from lima_bench.lima.views import ScanInput, ViewPlan, plain_plan
