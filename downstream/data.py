@@ -71,6 +71,7 @@ class TrainBatches(Dataset[LabelledBatch]):
         order: Which frames belong to a step.
         seed: Of the augmentation.
         rank: Of this process.
+        with_maps: Whether to build the network's kernel maps, for a network on a CPU.
         cache_bytes: Limit of the scans that are kept in memory.
     """
 
@@ -83,10 +84,11 @@ class TrainBatches(Dataset[LabelledBatch]):
         *,
         seed: int,
         rank: int = 0,
+        with_maps: bool = False,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         self.source, self.student, self.augmentation = source, student, augmentation
-        self.order, self.seed, self.rank = order, seed, rank
+        self.order, self.seed, self.rank, self.with_maps = order, seed, rank, with_maps
         self._samples: ByteCache[Sample] = ByteCache(cache_bytes)
 
     def __getitem__(self, step: int) -> LabelledBatch:
@@ -106,7 +108,8 @@ class TrainBatches(Dataset[LabelledBatch]):
             _labels(sample)[cloud.point] for sample, cloud in zip(samples, clouds, strict=True)
         ]
         return LabelledBatch(
-            collate_clouds(clouds, self.student), torch.from_numpy(np.concatenate(labels))
+            collate_clouds(clouds, self.student, with_maps=self.with_maps),
+            torch.from_numpy(np.concatenate(labels)),
         )
 
     def _rng(self, step: int, place: int) -> np.random.Generator:
@@ -136,12 +139,20 @@ class ScoreBatches(Dataset[ScoreBatch]):
         student: Grid and input channels; its range limit does not apply, since every labelled
             point is scored.
         batch_size: Frames at a time.
+        with_maps: Whether to build the network's kernel maps, for a network on a CPU.
     """
 
-    def __init__(self, source: Source, student: StudentSettings, batch_size: int) -> None:
+    def __init__(
+        self,
+        source: Source,
+        student: StudentSettings,
+        batch_size: int,
+        *,
+        with_maps: bool = False,
+    ) -> None:
         inputs = student.inputs.model_copy(update={"max_range_m": None})
         self.student = student.model_copy(update={"inputs": inputs})
-        self.source, self.batch_size = source, batch_size
+        self.source, self.batch_size, self.with_maps = source, batch_size, with_maps
 
     def __len__(self) -> int:
         """Number of batches."""
@@ -164,7 +175,7 @@ class ScoreBatches(Dataset[ScoreBatch]):
         for sample in samples:
             unknown.update(sample.unknown_labels)
         return ScoreBatch(
-            collate_clouds(clouds, self.student),
+            collate_clouds(clouds, self.student, with_maps=self.with_maps),
             np.concatenate([_labels(sample) for sample in samples]),
             _stacked(samples),
             dict(unknown),

@@ -52,7 +52,8 @@ def evaluate(
     names = (WHOLE, *SPLITS)
     matrices = {name: ConfusionMatrix(len(card.classes)) for name in names}
     unknown: Int64 = np.zeros(_RAW_IDS, dtype=np.int64)
-    batches = ScoreBatches(source, student, batch_size)
+    on_cpu = _device_of(segmenter).type == "cpu"
+    batches = ScoreBatches(source, student, batch_size, with_maps=on_cpu)
     own = range(ranks.rank(), len(batches), ranks.world_size())
     with _scoring(segmenter):
         for batch in batches_from(batches, own, workers):
@@ -73,10 +74,13 @@ def evaluate(
     return Scores(scores.scores, {**scores.details, "unknown_labels": strange})
 
 
+def _device_of(segmenter: Segmenter) -> torch.device:
+    return next(segmenter.parameters()).device
+
+
 def _predict(segmenter: Segmenter, batch: ScoreBatch) -> Int64:
     """A class for every point."""
-    device = next(segmenter.parameters()).device
-    voxels = to_device(batch.voxels, device)
+    voxels = to_device(batch.voxels, _device_of(segmenter))
     best = segmenter(voxels).argmax(dim=1)
     prediction: Int64 = best[voxels.inverse].cpu().numpy()
     return prediction

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from lima_bench.common.errors import UserError
@@ -126,6 +127,7 @@ def train_and_score(
         order,
         seed=trial.seed,
         rank=share.rank,
+        with_maps=torch.device(trial.device).type == "cpu",
     )
     steps = n_steps(recipe.length, order.steps_per_epoch)
     evaluations = _Evaluations(trial, segmenter, steps)

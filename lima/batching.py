@@ -93,6 +93,7 @@ class PretrainBatches(Dataset[Batch]):
         order: Which frames belong to a step.
         seed: Of augmentation and views.
         rank: Of this process.
+        with_maps: Whether to build the student's kernel maps, for a student on a CPU.
         cache_bytes: Limit of the scans that are kept in memory.
     """
 
@@ -107,11 +108,12 @@ class PretrainBatches(Dataset[Batch]):
         *,
         seed: int,
         rank: int = 0,
+        with_maps: bool = False,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         self.source, self.student, self.recipe = source, student, recipe
         self.planner, self.images, self.order = planner, images, order
-        self.seed, self.rank = seed, rank
+        self.seed, self.rank, self.with_maps = seed, rank, with_maps
         self._samples: ByteCache[PairedSample] = ByteCache(cache_bytes)
         self._pixels: ByteCache[Tensor] = ByteCache(cache_bytes)
         lookback = lookback_of(planner.method, planner.settings)
@@ -136,7 +138,7 @@ class PretrainBatches(Dataset[Batch]):
         return Batch(
             scans=tuple(map(_scan, samples, starts, self._matches(step, len(samples)))),
             xyz=torch.from_numpy(np.concatenate([sample.points for sample in samples])),
-            voxels=collate_clouds(clouds, self.student),
+            voxels=collate_clouds(clouds, self.student, with_maps=self.with_maps),
             source=_source_of(plan.views, clouds, starts),
             view=torch.from_numpy(np.repeat(np.arange(len(clouds)), [len(c.xyz) for c in clouds])),
             n_scan_views=len(samples),

@@ -14,6 +14,7 @@ import numpy as np
 from lima_bench.datasets.card import Card, Intensity
 from lima_bench.datasets.sample import Float32, Int64, Sample
 from lima_bench.lima.augment import draw_motion, move
+from lima_bench.lima.backbones.catalogue import BACKBONES
 from lima_bench.lima.recipes import Augmentation, InputSettings, StudentSettings
 from lima_bench.lima.voxels import Voxels, voxelise
 
@@ -78,8 +79,17 @@ def cloud_of_points(
     return Cloud(xyz, features.astype(np.float32, copy=False), kept)
 
 
-def collate_clouds(clouds: Sequence[Cloud], student: StudentSettings) -> Voxels:
-    """All clouds of a batch in one sparse grid; its points are the clouds' rows, in order."""
+def collate_clouds(
+    clouds: Sequence[Cloud], student: StudentSettings, *, with_maps: bool = False
+) -> Voxels:
+    """All clouds of a batch in one sparse grid; its points are the clouds' rows, in order.
+
+    Args:
+        clouds: The clouds, at least one.
+        student: The grid, and the backbone whose kernel maps are wanted.
+        with_maps: Whether to build the kernel maps of every level here: where the network
+            computes on a CPU, so that it never waits for them. Another device builds its own.
+    """
     cloud_index = np.repeat(np.arange(len(clouds)), [len(cloud.xyz) for cloud in clouds])
     return voxelise(
         np.concatenate([cloud.xyz for cloud in clouds]),
@@ -87,6 +97,7 @@ def collate_clouds(clouds: Sequence[Cloud], student: StudentSettings) -> Voxels:
         cloud_index,
         student.voxels,
         n_clouds=len(clouds),
+        n_levels=BACKBONES.get(student.backbone).n_levels if with_maps else None,
     )
 
 

@@ -111,7 +111,7 @@ def pretrain(
 
     def work(report: Report) -> dict[str, float]:
         method = _method(lesson, learner, seed, device)
-        batches = _batches(lesson, type(method), seed)
+        batches = _batches(lesson, type(method), seed, device)
         per_epoch = batches.order.steps_per_epoch
         steps = n_steps(recipe.length, per_epoch)
         history = fit(
@@ -197,7 +197,7 @@ def _image_inputs(lesson: Lesson) -> ImageInputs:
     )
 
 
-def _batches(lesson: Lesson, method: type[nn.Module], seed: int) -> PretrainBatches:
+def _batches(lesson: Lesson, method: type[nn.Module], seed: int, device: str) -> PretrainBatches:
     share = Share(lesson.recipe.batch_size, ranks.rank(), ranks.world_size())
     order = make_order(
         lesson.method_card.order, lesson.source.frames, share, derive_seed(seed, "order")
@@ -211,6 +211,7 @@ def _batches(lesson: Lesson, method: type[nn.Module], seed: int) -> PretrainBatc
         order,
         seed=seed,
         rank=share.rank,
+        with_maps=torch.device(device).type == "cpu",
     )
 
 

@@ -61,6 +61,7 @@ def voxelise(
     settings: VoxelSettings,
     *,
     n_clouds: int,
+    n_levels: int | None = None,
 ) -> Voxels:
     """Put every point into its cell; the first point of a cell, in the given order, stands for it.
 
@@ -70,6 +71,7 @@ def voxelise(
         cloud_index: (points,) the cloud of each point; clouds lie one after the other.
         settings: The grid.
         n_clouds: Number of clouds, empty ones included.
+        n_levels: Build the kernel maps of so many resolutions; None leaves them to the network.
 
     Raises:
         UserError: A coordinate is not finite, or the points are too far apart for the cell size.
@@ -83,13 +85,16 @@ def voxelise(
     for axis in range(3):
         keys = keys * extent[axis] + cells[:, axis]
     first, inverse = _first_and_inverse(keys)
-    coords = np.column_stack((cloud_index[first], cells[first])).astype(np.int64)
+    coords = torch.from_numpy(
+        np.column_stack((cloud_index[first], cells[first])).astype(np.int64, copy=False)
+    )
     return Voxels(
-        coords=torch.from_numpy(coords),
+        coords=coords,
         features=torch.from_numpy(np.ascontiguousarray(features[first])),
         inverse=torch.from_numpy(inverse),
         first=torch.from_numpy(first),
         n_clouds=n_clouds,
+        level=None if n_levels is None else Level.of(coords, n_levels),
     )
 
 

@@ -56,7 +56,7 @@ FUSED = FusedEngine()
 
 
 def _kernels() -> Any:
-    """The compiled loops; loading them, from disk where they were compiled before, takes a while."""
+    """The compiled loops, imported when first needed: that takes a while."""
     return importlib.import_module("lima_bench.lima.backbones.sparse.fused_kernels")
 
 

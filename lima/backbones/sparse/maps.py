@@ -12,7 +12,7 @@ from functools import cached_property
 from jaxtyping import Int
 from torch import Tensor
 
-from lima_bench.lima.backbones.sparse.bisection import halving_links, neighbour_links
+from lima_bench.lima.backbones.sparse import bisection, merge
 from lima_bench.lima.backbones.sparse.kernel_map import KernelMap
 from lima_bench.lima.backbones.sparse.packing import Packing, pack
 
@@ -46,7 +46,12 @@ class Level:
         Raises:
             ValueError: The rows are not sorted and unique, or span too much for 64 bits.
         """
-        keys, packing = pack(coords)
+        on_cpu = coords.device.type == "cpu"
+        return cls.of_keys(*(merge.pack(coords) if on_cpu else pack(coords)), n_levels)
+
+    @classmethod
+    def of_keys(cls, keys: Int[Tensor, " voxels"], packing: Packing, n_levels: int) -> Level:
+        """As `of`, where the cells are packed already: one ascending key each."""
         return _build(keys, packing, n_levels, stride=1)
 
     @property
@@ -100,9 +105,10 @@ class Descent:
 
 
 def _build(keys: Int[Tensor, " voxels"], packing: Packing, n_levels: int, stride: int) -> Level:
-    neighbours = KernelMap(neighbour_links(keys, packing))
+    builder = merge if keys.device.type == "cpu" else bisection
+    neighbours = KernelMap(builder.neighbour_links(keys, packing))
     if n_levels == 1:
         return Level(keys, packing, neighbours, None, stride)
-    coarse, down, up = halving_links(keys, packing)
+    coarse, down, up = builder.halving_links(keys, packing)
     below = Descent(_build(coarse, packing, n_levels - 1, stride * 2), KernelMap(up, down))
     return Level(keys, packing, neighbours, below, stride)

@@ -5,6 +5,7 @@ Offers `Packing` and `pack`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +13,9 @@ from jaxtyping import Int
 from torch import Tensor
 
 MAX_BITS = 62
+
+NEGATIVE = "cell indices must not be negative"
+UNSORTED = "rows of coords must be sorted and unique"
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,19 @@ class Packing:
     """
 
     bits: tuple[int, int, int]
+
+    @classmethod
+    def holding(cls, tops: Sequence[int]) -> Packing:
+        """The narrowest fields for batch indices and cell indices up to `tops`, these included.
+
+        Raises:
+            ValueError: They do not fit a key.
+        """
+        batch, *axes = ((top + 1).bit_length() for top in tops)
+        if batch + sum(axes) > MAX_BITS:
+            raise ValueError(f"cell indices must fit {MAX_BITS} bits in all, batch index included")
+        first, second, third = axes
+        return cls((first, second, third))
 
     @property
     def shifts(self) -> tuple[int, int, int]:
@@ -74,15 +91,13 @@ def pack(coords: Int[Tensor, "voxels 4"]) -> tuple[Int[Tensor, " voxels"], Packi
     Raises:
         ValueError: The rows are not sorted and unique, or span too much for 64 bits.
     """
+    coords = coords.long()
     empty = len(coords) == 0
-    tops = [0] * 4 if empty else coords.amax(dim=0).tolist()
-    bits = [(top + 1).bit_length() for top in tops]
-    if sum(bits) > MAX_BITS or (not empty and coords.amin() < 0):
-        raise ValueError(f"cell indices must lie between 0 and {MAX_BITS} bits in all")
-    packing = Packing((bits[1], bits[2], bits[3]))
-    keys = coords[:, 0] << packing.batch_shift
-    for axis, shift in enumerate(packing.shifts, start=1):
-        keys = keys | (coords[:, axis] << shift)
+    if not empty and coords.amin() < 0:
+        raise ValueError(NEGATIVE)
+    packing, keys = Packing.holding([0] * 4 if empty else coords.amax(dim=0).tolist()), coords[:, 0]
+    for axis, width in enumerate(packing.bits, start=1):
+        keys = (keys << width) | coords[:, axis]
     if not (keys[1:] > keys[:-1]).all():
-        raise ValueError("rows of coords must be sorted and unique")
+        raise ValueError(UNSORTED)
     return keys, packing
