@@ -27,9 +27,7 @@ class PlacedCloud:
     lidar_to_global: npt.NDArray[np.float64]
 
 
-def nearest(
-    current: PlacedCloud, past: PlacedCloud, radius_m: float
-) -> npt.NDArray[np.int32]:
+def nearest(current: PlacedCloud, past: PlacedCloud, radius_m: float) -> npt.NDArray[np.int32]:
     """For each current point the past point nearest to it, or -1 if none is near enough.
 
     Args:

@@ -76,6 +76,7 @@ class PairedSample:
     def sighted(self) -> Sighted:
         """As its successors look back at it."""
         points, pose = self.sample.points, self.sample.lidar_to_global
+        assert pose is not None  # without one, nothing is paired
         seen = np.zeros(len(points), dtype=bool)
         seen[self.pairs.point] = True
         return Sighted(PlacedCloud(points, pose), PlacedCloud(points[seen], pose))

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lima_bench.lima.batch import PairIndex
-from lima_bench.lima.blocks import blocks
+from lima_bench.lima.blocks import block_slices
 from lima_bench.lima.losses import TINY, widen
 from lima_bench.lima.methods.catalogue import Cva
 from lima_bench.lima.sampling import corners
@@ -49,44 +49,48 @@ class Sight:
     grids: Float[Tensor, "cells width"]
     largest: bool = False
 
-    def features(self, rows: Int[Tensor, " asked"]) -> Float[Tensor, "asked width"]:
-        """The feature of each of these rows."""
-        samples, starts, owner = self._samples(rows)
-        cells, shares = self.cells[samples], self.shares[samples]
-        if self.largest:
-            each = F.embedding_bag(cells, self.grids, mode="sum", per_sample_weights=shares)
-            best = each.new_full((len(rows), each.shape[1]), -torch.inf)
-            return best.scatter_reduce(0, owner[:, None].expand_as(each), each, "amax")
-        return F.embedding_bag(
-            cells.flatten(),
-            self.grids,
-            4 * starts,
-            mode="sum",
-            per_sample_weights=shares.flatten(),
-        )
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(self.point)
 
-    def _samples(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The samples of these rows, row after row; where each row's begin; whose each one is."""
-        start = self.first[rows]
-        count = self.first[rows + 1] - start
-        begin = count.cumsum(0, dtype=count.dtype) - count
-        owner = torch.repeat_interleave(torch.arange(len(rows), device=rows.device), count)
-        nth = torch.arange(len(owner), device=rows.device, dtype=count.dtype)
-        return nth + (start - begin)[owner], begin, owner
+    def features(self, start: int, stop: int) -> Float[Tensor, "some width"]:
+        """The features of a range of rows."""
+        first, last = int(self.first[start]), int(self.first[stop])
+        cells, shares = self.cells[first:last], self.shares[first:last]
+        begins = self.first[start:stop] - first
+        if not self.largest:
+            return F.embedding_bag(
+                cells.flatten(),
+                self.grids,
+                4 * begins,
+                mode="sum",
+                per_sample_weights=shares.flatten(),
+            )
+        each = F.embedding_bag(cells, self.grids, mode="sum", per_sample_weights=shares)
+        row = torch.repeat_interleave(self.first[start : stop + 1].diff())
+        best = each.new_full((stop - start, each.shape[1]), -torch.inf)
+        return best.scatter_reduce(0, row[:, None].expand_as(each), each, "amax")
+
+    def take(self, rows: Int[Tensor, " asked"]) -> Sight:
+        """These rows, in this order."""
+        begin = self.first[rows]
+        count = self.first[rows + 1] - begin
+        first = F.pad(count.cumsum(0, dtype=count.dtype), (1, 0))
+        row = torch.repeat_interleave(count)
+        nth = torch.arange(len(row), device=rows.device, dtype=count.dtype) - first[row]
+        samples = begin[row] + nth
+        return replace(
+            self,
+            point=self.point[rows],
+            first=first,
+            cells=self.cells[samples],
+            shares=self.shares[samples],
+        )
 
     def once(self) -> Sight:
         """One row per point: the first."""
         _, count = torch.unique_consecutive(self.point, return_counts=True)
-        kept = count.cumsum(0) - count
-        samples, starts, _ = self._samples(kept)
-        ends = starts.new_tensor([len(samples)])
-        return replace(
-            self,
-            point=self.point[kept],
-            first=torch.cat([starts, ends]),
-            cells=self.cells[samples],
-            shares=self.shares[samples],
-        )
+        return self if len(count) == len(self) else self.take(count.cumsum(0) - count)
 
     def packed(self) -> Sight:
         """The same on a copy of the cells that it refers to, in half precision."""
@@ -159,9 +163,9 @@ def _unified(
 
 def _inverse_lengths(every: Sight) -> Float[Tensor, " samples"]:
     """1 / length of each sample's feature; 0 where the length is 0."""
-    rows = torch.arange(len(every.point), device=every.point.device)
-    lengths = [every.features(part).norm(dim=1) for part in blocks(rows, every.grids.shape[1])]
-    length = torch.cat(lengths) if lengths else every.shares.new_zeros(0)
+    parts = block_slices(len(every), every.grids.shape[1], every.grids.device)
+    lengths = [every.features(part.start, part.stop).norm(dim=1) for part in parts]
+    length = torch.cat([every.shares.new_zeros(0), *lengths])
     return (length > TINY) / length.clamp_min(TINY)
 
 

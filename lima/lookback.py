@@ -123,7 +123,5 @@ class PastMatches:
     def _rows(self, now: int, past: int) -> npt.NDArray[np.int32]:
         return self._found.get(
             (now, past),
-            lambda: nearest(
-                self.load(now).cloud, self.load(past).seen, self.lookback.radius_m
-            ),
+            lambda: nearest(self.load(now).cloud, self.load(past).seen, self.lookback.radius_m),
         )

@@ -46,9 +46,7 @@ class MemoryBank(nn.Module):
         self.length = length
         self._walks: Walks[Keyframe] = Walks(length)
 
-    def visit(
-        self, sequence: str, index: int, frame: Keyframe
-    ) -> tuple[tuple[int, Keyframe], ...]:
+    def visit(self, sequence: str, index: int, frame: Keyframe) -> tuple[tuple[int, Keyframe], ...]:
         """Take a frame in; hand out the earlier ones of its walk with their positions."""
         return self._walks.visit(sequence, index, frame)
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from lima_bench.lima.compiled import compiled
 from lima_bench.lima.threads import over
 
 Float32 = npt.NDArray[np.float32]
@@ -38,6 +38,7 @@ def nearest_rows(current: Float32, carry: Float64, past: Float32, radius_m: floa
         past: (M, 3) metres.
         radius_m: How far a neighbour may be.
     """
+    current, past = (np.require(xyz, np.float32, ("C", "W")) for xyz in (current, past))
     found = np.full(len(current), -1, dtype=np.int32)
     if len(past) == 0 or len(current) == 0:
         return found
@@ -64,7 +65,7 @@ def nearest_rows(current: Float32, carry: Float64, past: Float32, radius_m: floa
     return found
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _columns(past: Any, low: Any, edge: Any, counts: Any) -> Any:
     """Start of each column, and the points column by column: their rows and coordinates."""
     n = len(past)
@@ -88,7 +89,7 @@ def _columns(past: Any, low: Any, edge: Any, counts: Any) -> Any:
     return starts, rows, points
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _search(
     current: Any,
     carry: Any,
@@ -128,7 +129,7 @@ def _search(
         guess = place
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _carried(carry: Any, point: Any) -> Any:
     x, y, z = point[0], point[1], point[2]
     return (
@@ -138,6 +139,6 @@ def _carried(carry: Any, point: Any) -> Any:
     )
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _squared(point: Any, x: Any, y: Any, z: Any) -> Any:
     return (point[0] - x) ** 2 + (point[1] - y) ** 2 + (point[2] - z) ** 2

@@ -39,10 +39,24 @@ def projected_distances(
 ) -> Float[Tensor, " rows"]:
     """`lima_bench.lima.losses.unit_distances` of ``head(points)`` to ``targets[met]``.
 
-    Gradients flow into points and head; never into targets.
+    Gradients flow into points and head; never into targets, which are brought to unit length in
+    place: a point of several views meets its target as often.
     """
-    found: Tensor = _Projected.apply(points, head.weight, head.bias, targets.detach(), met, kind)  # type: ignore[no-untyped-call]
+    found: Tensor = _Projected.apply(  # type: ignore[no-untyped-call]
+        points, head.weight, head.bias, _directions(targets.detach()), met, kind
+    )
     return found
+
+
+def _directions(targets: Float[Tensor, "targets width"]) -> tuple[Tensor, Tensor]:
+    """The targets at unit length, in place, and which of them have a direction at all (0 or 1)."""
+    targets = widen(targets)
+    there = targets.new_empty(len(targets))
+    for part in block_slices(len(targets), targets.shape[1], targets.device):
+        scale = _inverse_length(targets[part])
+        targets[part] *= scale
+        there[part] = (scale > 0).squeeze(1)
+    return targets, there
 
 
 class _Projected(Function):
@@ -52,55 +66,57 @@ class _Projected(Function):
         points: Float[Tensor, "rows narrow"],
         weight: Float[Tensor, "width narrow"],
         bias: Float[Tensor, " width"] | None,
-        targets: Float[Tensor, "targets width"],
+        targets: tuple[Float[Tensor, "targets width"], Float[Tensor, " targets"]],
         met: Int[Tensor, " rows"],
         kind: DistanceKind,
     ) -> Float[Tensor, " rows"]:
-        projected = F.linear(points[:0], weight, bias).dtype  # half precision under autocast
-        found = widen(targets[:0]).new_empty(len(points))
+        directions, there = targets
+        ctx.dtype = F.linear(points[:0], weight).dtype  # half precision under autocast
+        extended, matrix = _affine(points, weight, bias, ctx.dtype)
+        distance, scale = (directions.new_empty(len(points)) for _ in range(2))
         for part in block_slices(len(points), len(weight), points.device):
-            apart, _, _ = _apart(F.linear(points[part], weight, bias), targets[met[part]])
-            found[part] = torch.linalg.vector_norm(apart, dim=1)
-        ctx.save_for_backward(points, weight, bias, targets, met, found)
-        ctx.kind, ctx.projected = kind, projected
-        return DISTANCES[kind](found)
+            projected = widen(extended[part] @ matrix.T)
+            length = _inverse_length(projected)
+            apart = directions.index_select(0, met[part]).addcmul_(projected, length, value=-1)
+            distance[part] = torch.linalg.vector_norm(apart, dim=1)
+            scale[part] = length.squeeze(1)
+        ctx.save_for_backward(points, weight, bias, directions, there, met, distance, scale)
+        ctx.kind = kind
+        return DISTANCES[kind](distance)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Float[Tensor, " rows"]) -> tuple[Tensor | None, ...]:
-        points, weight, bias, targets, met, found = ctx.saved_tensors
-        slope = grad * _SLOPES[ctx.kind](found)
-        narrow, matrix = points.to(ctx.projected), weight.to(ctx.projected)
-        shift = None if bias is None else bias.to(ctx.projected)
-        grad_points = torch.empty_like(points) if ctx.needs_input_grad[0] else None
-        grad_weight, grad_bias = torch.zeros_like(weight), weight.new_zeros(len(weight))
+        points, weight, bias, directions, there, met, distance, scale = ctx.saved_tensors
+        # With u = p / |p| and v the target, d|u - v| / dp = ((u . v) u - v) / (|p| |u - v|).
+        pull = grad * _SLOPES[ctx.kind](distance) * scale * there[met]
+        cosine = 1 - distance.square() / 2
+        inward, outward = -pull[:, None], (pull * cosine * scale)[:, None]
+        extended, matrix = _affine(points, weight, bias, ctx.dtype)
+        grad_points = torch.empty_like(points)
+        grad_matrix = torch.zeros_like(matrix, dtype=weight.dtype)
         for part in block_slices(len(points), len(weight), points.device):
-            apart, unit, scale = _apart(
-                F.linear(narrow[part], matrix, shift), targets[met[part]], keep=True
-            )
-            # d|u - v| / dp, with u = p / |p|: what of u - v is across u, over |p|.
-            along = (apart * unit).sum(dim=1, keepdim=True)
-            apart.addcmul_(unit, along, value=-1).mul_(scale * slope[part, None])
-            wide = apart.to(ctx.projected)
-            if grad_points is not None:
-                grad_points[part] = wide @ matrix
-            grad_weight += wide.T @ narrow[part]
-            grad_bias += apart.sum(dim=0)
-        return grad_points, grad_weight, None if bias is None else grad_bias, None, None, None
+            projected = widen(extended[part] @ matrix.T)
+            wide = directions.index_select(0, met[part]).mul_(inward[part])
+            wide = wide.addcmul_(projected, outward[part]).to(ctx.dtype)
+            grad_points[part] = wide @ matrix[:, : points.shape[1]]
+            grad_matrix += wide.T @ extended[part]
+        grad_weight = grad_matrix[:, : weight.shape[1]]
+        grad_bias = None if bias is None else grad_matrix[:, -1]
+        return grad_points, grad_weight, grad_bias, None, None, None
 
 
-def _apart(
-    projected: Float[Tensor, "some width"], targets: Float[Tensor, "some width"], keep: bool = False
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Unit vectors apart (u - v), the first of them, and 1 / length that made it; in place.
-
-    Without `keep` the second is not u.
-    """
-    unit, target = widen(projected), widen(targets)
-    scale, other = _inverse_length(unit), _inverse_length(target)
-    unit *= scale
-    target *= other
-    return (unit - target if keep else unit.sub_(target)), unit, scale
+def _affine(
+    points: Float[Tensor, "rows narrow"],
+    weight: Float[Tensor, "width narrow"],
+    bias: Float[Tensor, " width"] | None,
+    dtype: torch.dtype,
+) -> tuple[Tensor, Tensor]:
+    """Points and weight such that their product has the bias in it: one more column in each."""
+    if bias is None:
+        return points.to(dtype), weight.to(dtype)
+    ones = points.new_ones((len(points), 1))
+    return torch.cat([points, ones], 1).to(dtype), torch.cat([weight, bias[:, None]], 1).to(dtype)
 
 
 def _inverse_length(vectors: Float[Tensor, "some width"]) -> Float[Tensor, "some 1"]:

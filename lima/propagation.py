@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from lima_bench.lima.blocks import blocks
+from lima_bench.lima.blocks import block_slices
 from lima_bench.lima.cross_view import Sight
 from lima_bench.lima.losses import unit
 from lima_bench.lima.methods.catalogue import LimaSettings
@@ -64,7 +64,7 @@ def fill_targets(
     past: Sequence[Past],
     settings: LimaSettings,
 ) -> None:
-    """Write the targets of one scan into `out`, frame after frame and a block of rows at a time.
+    """Write the targets of one scan into `out`, a block of rows at a time.
 
     ``mean``: all frames that reach a point count alike. ``decay``: a past frame counts
     ``decay ** age``. ``sim_gate``: it counts only if its cosine with the current feature is at
@@ -79,62 +79,84 @@ def fill_targets(
         past: Frames of the bank.
         settings: `pool` and its parameters are read.
     """
-    n_seen, width = len(now.point), out.shape[1]
-    targets = torch.arange(len(point), device=point.device)
-    out[n_seen:] = -torch.inf if settings.pool == "max" else 0.0
-    for part in blocks(targets[:n_seen], width):
-        out[part[0] : part[-1] + 1] = now.features(part)
-    weight = (targets < n_seen).to(out.dtype)
-    for frame in past:
-        _add(out, weight, point, now, frame, settings)
-    if past and settings.pool != "max":
-        out /= weight[:, None]
+    parts = list(block_slices(len(point), out.shape[1], out.device))
+    lenders = [_Lender.of(frame, point, parts, out.dtype) for frame in past]
+    for number, part in enumerate(parts):
+        block, start = out[part], part.start
+        current = now.features(min(start, len(now)), min(part.stop, len(now)))
+        n_seen = len(current)
+        block[:n_seen] = current
+        block[n_seen:] = -torch.inf if settings.pool == "max" else 0.0
+        weight = block.new_zeros(len(block))
+        weight[:n_seen] = 1.0
+        for lender in lenders:
+            slot, lent = lender.of_block(number)
+            _pool(block, weight, current, slot - start, lent, lender.age, settings)
+        if lenders and settings.pool != "max":
+            block /= weight[:, None]
 
 
-def _add(
-    out: Float[Tensor, "targets width"],
+@dataclass(frozen=True)
+class _Lender:
+    """A past frame, asked once for all targets that it reaches.
+
+    Attributes:
+        age: Frames between then and now.
+        slot: The targets that it reaches, ascending.
+        sight: What it says of each.
+        bounds: Where the slots of each block of targets begin, and their number at the end.
+    """
+
+    age: int
+    slot: Int[Tensor, " lent"]
+    sight: Sight
+    bounds: list[int]
+
+    @classmethod
+    def of(
+        cls,
+        frame: Past,
+        point: Int[Tensor, " targets"],
+        parts: Sequence[slice],
+        dtype: torch.dtype,
+    ) -> _Lender:
+        """`frame` as seen from the targets for `point`."""
+        rows = frame.rows[point]
+        slot = torch.nonzero(rows >= 0).squeeze(1)
+        edges = torch.tensor([*(part.start for part in parts), len(point)], device=slot.device)
+        bounds: list[int] = torch.searchsorted(slot, edges).tolist()
+        return cls(frame.age, slot, frame.sight.unpacked(dtype).take(rows[slot]), bounds)
+
+    def of_block(self, number: int) -> tuple[Int[Tensor, " lent"], Float[Tensor, "lent width"]]:
+        """Targets of one block, and what each is lent."""
+        first, last = self.bounds[number : number + 2]
+        return self.slot[first:last], self.sight.features(first, last)
+
+
+def _pool(
+    block: Float[Tensor, "targets width"],
     weight: Float[Tensor, " targets"],
-    point: Int[Tensor, " targets"],
-    now: Sight,
-    frame: Past,
-    settings: LimaSettings,
-) -> None:
-    """Add what one past frame gives."""
-    rows = frame.rows[point]
-    reached = torch.nonzero(rows >= 0).squeeze(1)
-    sight = frame.sight.unpacked(out.dtype)
-    for part in blocks(reached, out.shape[1]):
-        lent = sight.features(rows[part])
-        if settings.pool == "max":
-            out[part] = torch.maximum(out[part], lent)
-            continue
-        share = _share(lent, part, now, frame.age, settings)
-        if share is not None:
-            weight.index_add_(0, part, share)
-            lent *= share[:, None]
-        else:
-            weight[part] += 1
-        out.index_add_(0, part, lent)
-
-
-def _share(
+    current: Float[Tensor, "seen width"],
+    slot: Int[Tensor, " lent"],
     lent: Float[Tensor, "lent width"],
-    target: Int[Tensor, " lent"],
-    now: Sight,
     age: int,
     settings: LimaSettings,
-) -> Float[Tensor, " lent"] | None:
-    """The weight of each lent feature, relative to a current feature's 1; None: all 1."""
-    if settings.pool == "mean":
-        return None
-    ones = lent.new_ones(len(lent))
+) -> None:
+    """Let one past frame's features into a block of targets, the first of which have `current`."""
+    if settings.pool == "max":
+        block[slot] = torch.maximum(block[slot], lent)
+        return
+    share = lent.new_ones(len(lent))
     if settings.pool == "decay":
-        return ones * settings.decay**age
-    seen = target < len(now.point)
-    share = ones
-    cosine = (unit(now.features(target[seen])) * unit(lent[seen])).sum(dim=1)
-    if settings.pool == "sim_gate":
-        share[seen] = (cosine >= settings.sim_threshold).to(ones.dtype)
-    else:
-        share[seen] = ((cosine - 1) / _SHARPNESS).exp()
-    return share
+        share *= settings.decay**age
+    if settings.pool in ("sim_gate", "softmax_sim"):
+        n_seen = int(torch.searchsorted(slot, len(current)))
+        cosine = (unit(current[slot[:n_seen]]) * unit(lent[:n_seen])).sum(dim=1)
+        gated = settings.pool == "sim_gate"
+        share[:n_seen] = (
+            cosine >= settings.sim_threshold if gated else ((cosine - 1) / _SHARPNESS).exp()
+        )
+    if settings.pool != "mean":
+        lent *= share[:, None]
+    weight.index_add_(0, slot, share)
+    block.index_add_(0, slot, lent)

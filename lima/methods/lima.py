@@ -28,6 +28,7 @@ from lima_bench.lima.mixing import mixed_views
 from lima_bench.lima.projection import projected_distances
 from lima_bench.lima.propagation import Past, fill_targets, target_points
 from lima_bench.lima.rows import meet
+from lima_bench.lima.tree import to_device
 from lima_bench.lima.views import ScanInput, ViewPlan, plain_plan
 
 
@@ -97,9 +98,11 @@ class Lima(nn.Module):
         self.bank.end_step()
         point = torch.cat([look.point + look.start for look in looks])
         features = looks[0].now.grids.new_empty((len(point), grids.shape[-1]))
-        parts = features.split([len(look.point) for look in looks])
-        for look, part in zip(looks, parts, strict=True):
+        filled = 0
+        for look in looks:
+            part = features[filled : filled + len(look.point)]
             fill_targets(part, look.point, look.now, look.past, self.settings)
+            filled += len(part)
         return Targets(point, features)
 
     def _look(self, batch: Batch, scan: Scan, grids: Float[Tensor, "images h w width"]) -> _Look:
@@ -107,7 +110,11 @@ class Lima(nn.Module):
         xyz, pairs = batch.xyz[scan.start : scan.stop], _pairs_of(batch.pairs, scan)
         now = observe(grids, pairs, batch.images.size, self.settings.cva)
         past = [
-            Past(scan.index - index, frame.sight, self._rows(scan, xyz, index, frame))
+            Past(
+                scan.index - index,
+                to_device(frame.sight, grids.device),
+                self._rows(scan, xyz, index, frame),
+            )
             for index, frame in self._remembered(scan, xyz, now)
         ]
         point = target_points(now, past, len(xyz), self.settings)
@@ -128,11 +135,9 @@ class Lima(nn.Module):
         """Where the scan's points lie in a past frame: as the loader found, or searched for now."""
         if scan.matches is not None and index in scan.matches.indices:
             return scan.matches.rows[scan.matches.indices.index(index)].long()
-        clouds = (
-            PlacedCloud(points.float().cpu().numpy(), pose.double().cpu().numpy())
-            for points, pose in ((xyz, scan.lidar_to_global), (frame.xyz, frame.lidar_to_global))
-        )
-        found = torch.from_numpy(nearest(*clouds, self.settings.radius_m))
+        now = _placed(xyz, scan.lidar_to_global)
+        then = _placed(frame.xyz, frame.lidar_to_global)
+        found = torch.from_numpy(nearest(now, then, self.settings.radius_m))
         return found.to(xyz.device).long()
 
     def _mean(
@@ -160,6 +165,10 @@ class Lima(nn.Module):
         """Every scan, then one mixture for every two scans."""
         plain = plain_plan(scans)
         return ViewPlan((*plain.views, *mixed_views(scans, settings.mix, rng)), plain.cameras)
+
+
+def _placed(xyz: Float[Tensor, "points 3"], lidar_to_global: Float[Tensor, "4 4"]) -> PlacedCloud:
+    return PlacedCloud(xyz.float().cpu().numpy(), lidar_to_global.double().cpu().numpy())
 
 
 def _pairs_of(pairs: PairIndex, scan: Scan) -> PairIndex:
