@@ -2,23 +2,24 @@
 
 Offers `rows`. The real loop (`lima.loop.fit`) runs at the embedded profile's sizes over batches
 that are loaded beforehand, kernel maps included, as loading processes do in a table. Convolutions
-are timed inside the engine and losses at the functions of `lima.losses` that the methods call, both
-forward and backward (`benchmarks.stopwatch`); everything else counts as outside: features of
-pixels, alignment, normalisation, heads, gradients' bookkeeping, optimiser.
+are timed inside the engine, the loss in `lima.projection.projected_distances`, which computes the
+head together with it, both forward and backward (`benchmarks.stopwatch`); everything else counts as
+outside: features of pixels, targets, normalisation, bookkeeping of gradients, optimiser.
 """
 
 from __future__ import annotations
 
-import importlib
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from benchmarks.contenders import our_engine
@@ -26,10 +27,8 @@ from benchmarks.rows import Row, Sample
 from benchmarks.stopwatch import Stopwatch, TimedEngine
 from benchmarks.streets import Inputs, lesson_inputs
 from lima_bench.lima.api import load_method
-from lima_bench.lima.backbones.catalogue import BACKBONES
 from lima_bench.lima.backbones.sparse import layers
 from lima_bench.lima.backbones.sparse.engine import ENGINES
-from lima_bench.lima.backbones.sparse.maps import Level
 from lima_bench.lima.batch import Batch
 from lima_bench.lima.batching import ImageInputs, Planner, PretrainBatches
 from lima_bench.lima.features import CachedTeacher, Grids
@@ -38,20 +37,19 @@ from lima_bench.lima.methods.catalogue import METHODS
 from lima_bench.lima.optimise import one_group
 from lima_bench.lima.order import Share, make_order
 from lima_bench.lima.pretrain import new_student
+from lima_bench.lima.projection import projected_distances
 
 TARGET = 0.25
 WARM_UP = 3
-LOSSES = {
-    "scalr": ("lima_bench.lima.methods.scalr", "unit_distance"),
-    "lima": ("lima_bench.lima.methods.lima", "unit_distances"),
-}
-"""By method, the module and the name of the loss that it calls."""
+METHODS_MEASURED = ("scalr", "lima")
 
 
 def rows(quick: bool) -> list[Row]:
     """Per method the share outside, and what a batch costs to load beside it."""
     inputs = lesson_inputs(quick)
-    return [row for method in LOSSES for row in _rows_of(method, inputs, 4 if quick else 30)]
+    return [
+        row for method in METHODS_MEASURED for row in _rows_of(method, inputs, 4 if quick else 30)
+    ]
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ class _Clock:
 def _rows_of(method: str, inputs: Inputs, n_steps: int) -> list[Row]:
     module, planned = _taught(method, inputs)
     started = time.process_time()
-    loaded = [_with_maps(planned[step], inputs) for step in range(n_steps)]
+    loaded = [planned[step] for step in range(n_steps)]
     load_ms = (time.process_time() - started) / n_steps * 1e3
     ticks = _watched(method, module, loaded, inputs)
     spans = [
@@ -97,17 +95,25 @@ def _taught(method: str, inputs: Inputs) -> tuple[nn.Module, PretrainBatches]:
     order = make_order(card.order, inputs.source.frames, Share(recipe.batch_size), 0)
     images = ImageInputs(grids=grids)
     planner = Planner(made, settings)
-    batches = PretrainBatches(inputs.source, inputs.student, recipe, planner, images, order, seed=0)
+    batches = PretrainBatches(
+        inputs.source, inputs.student, recipe, planner, images, order, seed=0, with_maps=True
+    )
     return module, batches
 
 
-def _with_maps(batch: Batch, inputs: Inputs) -> Batch:
-    """The batch as a loading process hands it over."""
-    if batch.voxels.level is not None:
-        return batch
-    n_levels = BACKBONES.get(inputs.student.backbone).n_levels
-    level = Level.of(batch.voxels.coords, n_levels)
-    return replace(batch, voxels=replace(batch.voxels, level=level))
+@dataclass(frozen=True)
+class _Head:
+    """What a loss wants of a linear layer."""
+
+    weight: Tensor
+    bias: Tensor
+
+
+def _timed_distances(stopwatch: Stopwatch, points: Tensor, head: nn.Linear, *others: Any) -> Tensor:
+    def distances(points: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return projected_distances(points, _Head(weight, bias), *others)  # type: ignore[arg-type]
+
+    return stopwatch.call(distances, points, head.weight, head.bias)
 
 
 class _Loaded(Dataset[Batch]):
@@ -133,11 +139,10 @@ def _watched(
         ticks.append(_Clock(now, convolutions.seconds, losses.seconds))
 
     engine = TimedEngine(ENGINES.get(our_engine()), convolutions)
-    home, loss = LOSSES[method]
-    plain = getattr(importlib.import_module(home), loss)
+    loss = f"lima_bench.lima.methods.{method}.projected_distances"
     with (
         tempfile.TemporaryDirectory() as folder,
-        patch(f"{home}.{loss}", losses.around(plain)),
+        patch(loss, partial(_timed_distances, losses)),
         patch(f"{layers.__name__}.engine_on", lambda _: engine),
     ):
         fit(
@@ -152,7 +157,5 @@ def _watched(
             observe=tick,
         )
     if not (convolutions.seconds and losses.seconds):
-        raise RuntimeError(
-            f"{method} called neither convolutions nor {loss} through their wrappers"
-        )
+        raise RuntimeError(f"{method} went past the timed convolutions or the timed loss")
     return ticks[WARM_UP - 1 :]

@@ -31,14 +31,10 @@ class Stopwatch:
 
     seconds: float = 0.0
 
-    def around(self, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        """`function` with its first two arguments, tensors, as the differentiable ones."""
-
-        def timed(left: Tensor, right: Tensor, *others: Any) -> Tensor:
-            result: Tensor = _Timed.apply(self, function, others, left, right)  # type: ignore[no-untyped-call]
-            return result
-
-        return timed
+    def call(self, function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
+        """``function(*tensors)``, timed in both directions."""
+        result: Tensor = _Timed.apply(self, function, *tensors)  # type: ignore[no-untyped-call]
+        return result
 
 
 @dataclass(frozen=True)
@@ -54,7 +50,8 @@ class TimedEngine:
 
     def convolve(self, features: Tensor, weight: Tensor, kernel_map: KernelMap) -> Tensor:
         """As the engine inside."""
-        return self.stopwatch.around(self.inner.convolve)(features, weight, kernel_map)
+        convolve = self.inner.convolve
+        return self.stopwatch.call(lambda x, w: convolve(x, w, kernel_map), features, weight)
 
 
 class _Timed(Function):
@@ -63,13 +60,12 @@ class _Timed(Function):
         ctx: Any,
         stopwatch: Stopwatch,
         function: Callable[..., Tensor],
-        others: tuple[Any, ...],
         *tensors: Tensor,
     ) -> Tensor:
         started = time.process_time()
         inputs = [one.detach().requires_grad_(one.requires_grad) for one in tensors]
         with torch.enable_grad():
-            result = function(*inputs, *others)
+            result = function(*inputs)
         stopwatch.seconds += time.process_time() - started
         ctx.stopwatch, ctx.inputs, ctx.result = stopwatch, inputs, result
         return result.detach()
@@ -82,4 +78,4 @@ class _Timed(Function):
         found = iter(torch.autograd.grad(ctx.result, wanted, upstream, allow_unused=True))
         gradients = [next(found) if one.requires_grad else None for one in ctx.inputs]
         ctx.stopwatch.seconds += time.process_time() - started
-        return None, None, None, *gradients
+        return None, None, *gradients
