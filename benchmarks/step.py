@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -109,11 +109,16 @@ class _Head:
     bias: Tensor
 
 
-def _timed_distances(stopwatch: Stopwatch, points: Tensor, head: nn.Linear, *others: Any) -> Tensor:
-    def distances(points: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        return projected_distances(points, _Head(weight, bias), *others)  # type: ignore[arg-type]
+def _timed_distances(stopwatch: Stopwatch, features: Tensor, *others: Any) -> Tensor:
+    """`projected_distances`: differentiable in the features and in the head among `others`."""
+    at = next(place for place, one in enumerate(others) if isinstance(one, nn.Linear))
+    before, head, after = others[:at], others[at], others[at + 1 :]
+    loss: Callable[..., Tensor] = projected_distances
 
-    return stopwatch.call(distances, points, head.weight, head.bias)
+    def distances(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return loss(features, *before, _Head(weight, bias), *after)
+
+    return stopwatch.call(distances, features, head.weight, head.bias)
 
 
 class _Loaded(Dataset[Batch]):
