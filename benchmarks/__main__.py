@@ -13,11 +13,12 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks import machine
 from benchmarks.groups import chosen_groups, is_chosen
-from benchmarks.report import HEADING, markdown_of, save, text_of
+from benchmarks.report import HEADING, MACHINE, save, text_of
 from benchmarks.rows import Row
 
 
@@ -27,21 +28,26 @@ def main(arguments: Sequence[str]) -> int:
     _one_thread()
     lines = machine.describe()
     print("\n".join(lines), HEADING, sep="\n", flush=True)
-    found = [Row("machine", None, "", note="; ".join(lines))]
-    failed = []
-    for group in chosen_groups(options.patterns, (("embedded",) if options.embedded else ())):
+    found, failed = [Row(MACHINE, None, "", note="; ".join(lines))], False
+    for group in chosen_groups(options.patterns, ("embedded",) if options.embedded else ()):
         try:
-            rows = importlib.import_module(f"benchmarks.{group}").rows(options.quick)
+            rows = _rows_of(group, options)
         except Exception as error:
             traceback.print_exc()
-            failed.append(group)
+            failed = True
             note = f"broke: {type(error).__name__}: {error}".splitlines()[0]
             rows = [Row(f"{group}/failed", None, "", note=note)]
-        rows = [row for row in rows if is_chosen(row.name, options.patterns) or group in failed]
         print(*map(text_of, rows), sep="\n", flush=True)
         found += rows
     _close(found, options)
-    return int(bool(failed))
+    return int(failed)
+
+
+def _rows_of(group: str, options: argparse.Namespace) -> list[Row]:
+    """The chosen rows of a group; tiny sizes have no targets."""
+    rows: list[Row] = importlib.import_module(f"benchmarks.{group}").rows(options.quick)
+    rows = [row for row in rows if is_chosen(row.name, options.patterns)]
+    return [replace(row, target="", met=None) for row in rows] if options.quick else rows
 
 
 def _one_thread() -> None:
@@ -60,7 +66,6 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="tiny sizes: does everything run?")
     parser.add_argument("--embedded", action="store_true", help="also the embedded table: 15 min")
     parser.add_argument("--json", type=Path, metavar="PATH", help="write the rows there")
-    parser.add_argument("--markdown", type=Path, metavar="PATH", help="write them as Markdown")
     return parser.parse_args(arguments)
 
 
@@ -69,8 +74,6 @@ def _close(rows: Sequence[Row], options: argparse.Namespace) -> None:
     print(f"{sum(bool(row.met) for row in judged)} of {len(judged)} targets met")
     if options.json:
         save(rows, options.json)
-    if options.markdown:
-        options.markdown.write_text(markdown_of(rows) + "\n")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.report import load, number, verdict
+from benchmarks.report import NAME_WIDTH, load, number, verdict
 from benchmarks.rows import Row
 
 
@@ -62,7 +62,7 @@ def _line(change: Change) -> str:
     if change.after and change.after.target:
         marks.append(verdict(change.after) + (" (was met)" if change.lost else ""))
     columns = "".join(f"{value:>11}" for value in (*values, ratio))
-    return f"{change.name:<50}{columns}  {', '.join(marks)}".rstrip()
+    return f"{change.name:<{NAME_WIDTH}}{columns}  {', '.join(marks)}".rstrip()
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -72,7 +72,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("after", type=Path)
     options = parser.parse_args(arguments)
     changes = compared(load(options.before), load(options.after))
-    print(f"{'figure':<50}{'before':>11}{'after':>11}{'ratio':>11}")
+    print(f"{'figure':<{NAME_WIDTH}}{'before':>11}{'after':>11}{'ratio':>11}")
     for change in changes:
         print(_line(change))
     return int(any(change.lost for change in changes))

@@ -121,9 +121,9 @@ def _work(layer: Layer, level: Level, kernel_map: KernelMap) -> dict[str, Callab
         work |= _both(name, call, (features, weight), upstream)
         _check(name, call(), expected)
     if not spconv_peer.why_not():
-        call, inputs, order = _peer_call(layer, level, features, weight)
-        work |= _both(PEER, call, inputs, upstream)
-        _check(PEER, call(), expected[order])
+        theirs, inputs, order = _peer_call(layer, level, features, weight)
+        work |= _both(PEER, theirs, inputs, upstream)
+        _check(PEER, theirs(), expected[order])
     return work
 
 

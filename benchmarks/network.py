@@ -97,7 +97,7 @@ def _one_thread_rows(timings: Timings, part: str, others: list[str], voxels: Vox
 
 
 def _two_threads_row(timings: Timings, part: str, others: list[str]) -> Row:
-    name = f"network/{BACKBONE}/{part}/2 threads over 1 of peer"
+    name = f"network/{BACKBONE}/{part}/2 threads over 1"
     ours = f"{our_engine()}/{part}"
     if (os.cpu_count() or 1) < 2:
         return Row.of(name, None, "x", at_least=TWO_THREADS_TARGET, note="a single core")

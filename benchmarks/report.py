@@ -1,6 +1,6 @@
 """Rows -> text for a terminal, JSON for comparison, Markdown for `RESULTS.md`.
 
-Offers `text_of`, `HEADING`, `save`, `load` and `markdown_of`.
+Offers `text_of`, `HEADING`, `MACHINE`, `save`, `load` and `markdown_of`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from pathlib import Path
 from benchmarks.rows import Row
 
 NAME_WIDTH = 50
+MACHINE = "machine"
+"""Name of the row whose note tells where and when everything else was measured."""
 HEADING = (
     f"{'figure':<{NAME_WIDTH}}{'value':>10} {'unit':<12}{'quartiles':<19}{'target':<10}"
     f"{'':<8}  note"
@@ -29,10 +31,10 @@ def text_of(row: Row) -> str:
 
 
 def number(value: float) -> str:
-    """Three significant digits, without an exponent."""
+    """Three or four digits, without an exponent."""
     if value == 0 or abs(value) >= 1000:
         return f"{value:,.0f}"
-    digits = 2 if abs(value) >= 1 else 3
+    digits = 3 if abs(value) < 10 else 1
     return f"{value:.{digits}f}" if abs(value) < 100 else f"{value:.0f}"
 
 
@@ -67,9 +69,15 @@ def _pair(spread: Sequence[float] | None) -> tuple[float, float] | None:
 
 
 def markdown_of(rows: Iterable[Row]) -> str:
-    """A table with one line per row."""
-    lines = ["| figure | value | quartiles | target | | note |", "|---|---|---|---|---|---|"]
-    for row in rows:
+    """The machine, then a table with one line per figure."""
+    rows = list(rows)
+    where = [f"{row.note}\n" for row in rows if row.name == MACHINE]
+    lines = [
+        *where,
+        "| figure | value | quartiles | target | | note |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in (row for row in rows if row.name != MACHINE):
         value = "–" if row.value is None else f"{number(row.value)} {row.unit}".strip()
         cells = (f"`{row.name}`", value, _quartiles(row), row.target, verdict(row), row.note)
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")

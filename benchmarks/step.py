@@ -151,4 +151,8 @@ def _watched(
             seed=0,
             observe=tick,
         )
+    if not (convolutions.seconds and losses.seconds):
+        raise RuntimeError(
+            f"{method} called neither convolutions nor {loss} through their wrappers"
+        )
     return ticks[WARM_UP - 1 :]

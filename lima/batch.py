@@ -17,6 +17,20 @@ from lima_bench.lima.voxels import Voxels
 
 
 @dataclass(frozen=True)
+class Matches:
+    """Where the points of a scan lie in earlier keyframes of its recording.
+
+    Attributes:
+        indices: Positions of those keyframes in the recording, oldest first.
+        rows: For each keyframe and each point of the scan, the nearest of the points that any
+            camera saw then, counted among them in order; -1 if none is near enough.
+    """
+
+    indices: tuple[int, ...]
+    rows: Int[Tensor, "past points"]
+
+
+@dataclass(frozen=True)
 class Scan:
     """Where and when one scan of the batch was taken.
 
@@ -27,6 +41,7 @@ class Scan:
         start: First row of this scan in `Batch.xyz`.
         stop: One past the last.
         lidar_to_global: 4x4 float64.
+        matches: With what came before, if the method asked for it (`lima_bench.lima.lookback`).
     """
 
     id: str
@@ -35,6 +50,7 @@ class Scan:
     start: int
     stop: int
     lidar_to_global: Float[Tensor, "4 4"]
+    matches: Matches | None = None
 
 
 @dataclass(frozen=True)

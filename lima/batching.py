@@ -20,10 +20,12 @@ from lima_bench.common.errors import UserError
 from lima_bench.common.seeds import derive_seed
 from lima_bench.datasets.images import read_image
 from lima_bench.datasets.sample import Camera, Frame, Int64, Sample, Source
-from lima_bench.lima.batch import Batch, Images, PairIndex, Scan
+from lima_bench.lima.align import PlacedCloud
+from lima_bench.lima.batch import Batch, Images, Matches, PairIndex, Scan
 from lima_bench.lima.cache import ByteCache
 from lima_bench.lima.clouds import Cloud, cloud_of_points, collate_clouds
 from lima_bench.lima.features import Grids
+from lima_bench.lima.lookback import PastMatches, Sighted, lookback_of
 from lima_bench.lima.order import Order
 from lima_bench.lima.pairs import Pairs, project
 from lima_bench.lima.recipes import PretrainRecipe, Settings, StudentSettings
@@ -70,6 +72,15 @@ class PairedSample:
     sample: Sample
     pairs: Pairs
 
+    @property
+    def sighted(self) -> Sighted:
+        """As its successors look back at it."""
+        points, pose = self.sample.points, self.sample.lidar_to_global
+        assert pose is not None  # without one, nothing is paired
+        seen = np.zeros(len(points), dtype=bool)
+        seen[self.pairs.point] = True
+        return Sighted(PlacedCloud(points, pose), PlacedCloud(points[seen], pose))
+
 
 class PretrainBatches(Dataset[Batch]):
     """Every step's batch of a pretraining run.
@@ -106,6 +117,8 @@ class PretrainBatches(Dataset[Batch]):
         self.seed, self.rank, self.with_maps = seed, rank, with_maps
         self._samples: ByteCache[PairedSample] = ByteCache(cache_bytes)
         self._pixels: ByteCache[Tensor] = ByteCache(cache_bytes)
+        lookback = lookback_of(planner.method, planner.settings)
+        self._past = lookback and PastMatches(lookback, source.frames, order, self._sighted)
 
     def __getitem__(self, step: int) -> Batch:
         """This rank's batch of `step`.
@@ -124,7 +137,7 @@ class PretrainBatches(Dataset[Batch]):
         clouds = [self._cloud(view, loaded, step, n) for n, view in enumerate(plan.views)]
         samples = [one.sample for one in loaded]
         return Batch(
-            scans=tuple(_scan(sample, starts[n]) for n, sample in enumerate(samples)),
+            scans=tuple(map(_scan, samples, starts, self._matches(step, len(samples)))),
             xyz=torch.from_numpy(np.concatenate([sample.points for sample in samples])),
             voxels=collate_clouds(clouds, self.student, with_maps=self.with_maps),
             source=_source_of(plan.views, clouds, starts),
@@ -140,6 +153,12 @@ class PretrainBatches(Dataset[Batch]):
     def _load(self, number: int) -> PairedSample:
         frame = self.source.frames[number]
         return self._samples.get(frame.id, lambda: self._paired(frame))
+
+    def _sighted(self, number: int) -> Sighted:
+        return self._load(number).sighted
+
+    def _matches(self, step: int, n_scans: int) -> Sequence[Matches | None]:
+        return self._past.of_step(step) if self._past else (None,) * n_scans
 
     def _paired(self, frame: Frame) -> PairedSample:
         # Pretraining never looks at annotations: neither keep them nor let them be used.
@@ -185,7 +204,7 @@ class PretrainBatches(Dataset[Batch]):
         )
 
 
-def _scan(sample: Sample, start: int) -> Scan:
+def _scan(sample: Sample, start: int, matches: Matches | None) -> Scan:
     return Scan(
         id=sample.frame.id,
         sequence=sample.frame.sequence,
@@ -193,6 +212,7 @@ def _scan(sample: Sample, start: int) -> Scan:
         start=start,
         stop=start + len(sample.points),
         lidar_to_global=torch.from_numpy(sample.lidar_to_global),
+        matches=matches,
     )
 
 

@@ -21,10 +21,12 @@ class ByteCache(Generic[V]):
 
     Args:
         limit_bytes: Of arrays and tensors in all kept values together.
+        evicts: Make room for what is new; otherwise what came first stays, which serves a walk
+            through more than there is room for.
     """
 
-    def __init__(self, limit_bytes: int) -> None:
-        self.limit_bytes, self.held_bytes = limit_bytes, 0
+    def __init__(self, limit_bytes: int, *, evicts: bool = True) -> None:
+        self.limit_bytes, self.held_bytes, self.evicts = limit_bytes, 0, evicts
         self._kept: OrderedDict[Hashable, tuple[V, int]] = OrderedDict()
 
     def get(self, key: Hashable, make: Callable[[], V]) -> V:
@@ -34,7 +36,8 @@ class ByteCache(Generic[V]):
             return self._kept[key][0]
         value = make()
         size = tree_bytes(value)
-        if size <= self.limit_bytes:
+        room = self.limit_bytes - (0 if self.evicts else self.held_bytes)
+        if size <= room:
             self._kept[key] = (value, size)
             self.held_bytes += size
         while self.held_bytes > self.limit_bytes:
@@ -47,9 +50,9 @@ class ByteCache(Generic[V]):
         return len(self._kept)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Only the limit."""
-        return {"limit_bytes": self.limit_bytes}
+        """Only the rules."""
+        return {"limit_bytes": self.limit_bytes, "evicts": self.evicts}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Begin empty."""
-        self.__init__(state["limit_bytes"])  # type: ignore[misc]
+        self.__init__(**state)  # type: ignore[misc]

@@ -17,7 +17,8 @@ from torch import Tensor
 
 DistanceKind = Literal["l2norm", "cosine", "mse", "smooth_l1"]
 
-_TINY = 1e-12
+TINY = 1e-12
+"""A shorter vector has no direction."""
 
 
 def widen(values: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
@@ -32,7 +33,7 @@ def unit(vectors: Float[Tensor, "*rows width"]) -> Float[Tensor, "*rows width"]:
     """
     vectors = widen(vectors)
     length = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
-    scale: Float[Tensor, "*rows 1"] = (length > _TINY) / length.clamp_min(_TINY)
+    scale: Float[Tensor, "*rows 1"] = (length > TINY) / length.clamp_min(TINY)
     return vectors * scale
 
 

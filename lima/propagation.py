@@ -1,8 +1,8 @@
 """LiMA's long-term propagation: what was seen now and before becomes one target per point.
 
-`Observed` now + keyframes of the bank -> `propagate` -> targets. Rules: methods-temporal 3.4. The
-published figure shows a box named "feature pooling" without parameters, so the plain mean over the
-frames that reach a point is the default and the others are axes.
+A `Sight` of now + the `Past` of the bank -> `target_points`, `fill_targets`. Rules:
+methods-temporal 3.4. The published figure shows a box named "feature pooling" without parameters,
+so the plain mean over the frames that reach a point is the default and the others are axes.
 """
 
 from __future__ import annotations
@@ -10,133 +10,153 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from lima_bench.lima.align import Aligner, PlacedCloud
-from lima_bench.lima.cross_view import Observed
+from lima_bench.lima.blocks import block_slices
+from lima_bench.lima.cross_view import Sight
 from lima_bench.lima.losses import unit
-from lima_bench.lima.memory import Keyframe
 from lima_bench.lima.methods.catalogue import LimaSettings
 
 _SHARPNESS = 0.1  # softmax_sim's temperature; assumed
 
 
 @dataclass(frozen=True)
-class Lent:
-    """What one past frame gives to the points that it reaches.
+class Past:
+    """What one past frame gives to the points of a scan.
 
     Attributes:
-        slot: The reached slots, each once.
-        features: What each is given.
         age: Frames between then and now.
+        sight: What cameras saw then.
+        rows: For each point of the scan, its row of `sight`, or -1 if the frame does not reach it.
     """
 
-    slot: Int[Tensor, " lent"]
-    features: Float[Tensor, "lent width"]
     age: int
+    sight: Sight
+    rows: Int[Tensor, " points"]
 
 
-def propagate(
-    now: Observed,
-    cloud: PlacedCloud,
-    past: Sequence[tuple[int, Keyframe]],
-    aligner: Aligner,
-    settings: LimaSettings,
-) -> Observed:
-    """The targets of one scan.
+def target_points(
+    now: Sight, past: Sequence[Past], n_points: int, settings: LimaSettings
+) -> Int[Tensor, " targets"]:
+    """The point that each target of a scan is for: those seen now, then those only remembered.
 
     Args:
-        now: What its cameras say; `Observed.point` counts rows of `cloud`.
-        cloud: All points of the scan.
-        past: (age in frames, keyframe) of the bank, in any order.
-        aligner: Finds the past point of each current one.
-        settings: `coverage`, `pool` and its parameters are read.
+        now: What the scan's cameras say.
+        past: Frames of the bank.
+        n_points: Points of the scan.
+        settings: `coverage` is read.
     """
-    if not past:
-        return now
-    point = now.point.cpu().numpy()
-    asked = np.arange(len(cloud.xyz)) if settings.coverage == "union" else np.unique(point)
-    subject = PlacedCloud(cloud.xyz[asked], cloud.lidar_to_global)
-    found = np.full((len(past), len(cloud.xyz)), -1, dtype=np.int64)
-    for row, (_, frame) in zip(found, past, strict=True):
-        row[asked] = aligner.nearest(subject, frame.cloud)
-    slots = np.concatenate([point, _unseen_but_reached(found, point)])
-    lent = [
-        _lend(places[slots], age, frame, now.features)
-        for places, (age, frame) in zip(found, past, strict=True)
-    ]
-    features = now.features.new_zeros((len(slots), now.features.shape[1]))
-    features[: len(point)] = now.features
-    seen = torch.arange(len(slots), device=features.device) < len(point)
-    pooled = pool(features, seen, lent, settings)
-    return Observed(torch.from_numpy(slots).to(now.point.device), pooled)
+    if settings.coverage == "current" or not past:
+        return now.point
+    reached = torch.zeros(n_points, dtype=torch.bool, device=now.point.device)
+    for frame in past:
+        reached |= frame.rows >= 0
+    reached[now.point] = False
+    return torch.cat([now.point, torch.nonzero(reached).squeeze(1)])
 
 
-def _unseen_but_reached(
-    found: npt.NDArray[np.int64], seen: npt.NDArray[np.int64]
-) -> npt.NDArray[np.int64]:
-    reached = (found >= 0).any(axis=0)
-    reached[seen] = False
-    unseen: npt.NDArray[np.int64] = np.nonzero(reached)[0]
-    return unseen
-
-
-def _lend(
-    places: npt.NDArray[np.int64], age: int, frame: Keyframe, like: Float[Tensor, "seen width"]
-) -> Lent:
-    slot = np.nonzero(places >= 0)[0]
-    rows = torch.from_numpy(places[slot]).to(frame.features.device)
-    features = frame.features[rows].to(device=like.device, dtype=like.dtype)
-    return Lent(torch.from_numpy(slot).to(like.device), features, age)
-
-
-def pool(
-    current: Float[Tensor, "slots width"],
-    seen: Bool[Tensor, " slots"],
-    lent: Sequence[Lent],
+def fill_targets(
+    out: Float[Tensor, "targets width"],
+    point: Int[Tensor, " targets"],
+    now: Sight,
+    past: Sequence[Past],
     settings: LimaSettings,
-) -> Float[Tensor, "slots width"]:
-    """One feature per slot from the current one (where `seen`) and those lent by the past.
+) -> None:
+    """Write the targets of one scan into `out`, a block of rows at a time.
 
-    Every slot must be seen or reached. ``mean``: all count alike. ``decay``: a past frame counts
+    ``mean``: all frames that reach a point count alike. ``decay``: a past frame counts
     ``decay ** age``. ``sim_gate``: it counts only if its cosine with the current feature is at
     least `sim_threshold`. ``softmax_sim``: weights are the softmax of that cosine over 0.1, the
     current frame's own being 1. The last two count alike what has no current feature. ``max``: the
     largest value per channel.
+
+    Args:
+        out: Where to write.
+        point: As `target_points` gives them.
+        now: What the scan's cameras say.
+        past: Frames of the bank.
+        settings: `pool` and its parameters are read.
     """
-    if settings.pool == "max":
-        best = torch.where(seen[:, None], current, torch.full_like(current, -torch.inf))
-        for one in lent:
-            best[one.slot] = torch.maximum(best[one.slot], one.features)
-        return best
-    total = current * seen[:, None]
-    weight = seen.to(current.dtype)
-    for one in lent:
-        share = _share(one, current, seen, settings)
-        total.index_add_(0, one.slot, one.features * share[:, None])
-        weight.index_add_(0, one.slot, share)
-    return total / weight[:, None]
+    parts = list(block_slices(len(point), out.shape[1], out.device))
+    lenders = [_Lender.of(frame, point, parts, out.dtype) for frame in past]
+    for number, part in enumerate(parts):
+        block, start = out[part], part.start
+        current = now.features(min(start, len(now)), min(part.stop, len(now)))
+        n_seen = len(current)
+        block[:n_seen] = current
+        block[n_seen:] = -torch.inf if settings.pool == "max" else 0.0
+        weight = block.new_zeros(len(block))
+        weight[:n_seen] = 1.0
+        for lender in lenders:
+            slot, lent = lender.of_block(number)
+            _pool(block, weight, current, slot - start, lent, lender.age, settings)
+        if lenders and settings.pool != "max":
+            block /= weight[:, None]
 
 
-def _share(
-    lent: Lent,
-    current: Float[Tensor, "slots width"],
-    seen: Bool[Tensor, " slots"],
+@dataclass(frozen=True)
+class _Lender:
+    """A past frame, asked once for all targets that it reaches.
+
+    Attributes:
+        age: Frames between then and now.
+        slot: The targets that it reaches, ascending.
+        sight: What it says of each.
+        bounds: Where the slots of each block of targets begin, and their number at the end.
+    """
+
+    age: int
+    slot: Int[Tensor, " lent"]
+    sight: Sight
+    bounds: list[int]
+
+    @classmethod
+    def of(
+        cls,
+        frame: Past,
+        point: Int[Tensor, " targets"],
+        parts: Sequence[slice],
+        dtype: torch.dtype,
+    ) -> _Lender:
+        """`frame` as seen from the targets for `point`."""
+        rows = frame.rows[point]
+        slot = torch.nonzero(rows >= 0).squeeze(1)
+        edges = torch.tensor([*(part.start for part in parts), len(point)], device=slot.device)
+        bounds: list[int] = torch.searchsorted(slot, edges).tolist()
+        return cls(frame.age, slot, frame.sight.unpacked(dtype).take(rows[slot]), bounds)
+
+    def of_block(self, number: int) -> tuple[Int[Tensor, " lent"], Float[Tensor, "lent width"]]:
+        """Targets of one block, and what each is lent."""
+        first, last = self.bounds[number : number + 2]
+        return self.slot[first:last], self.sight.features(first, last)
+
+
+def _pool(
+    block: Float[Tensor, "targets width"],
+    weight: Float[Tensor, " targets"],
+    current: Float[Tensor, "seen width"],
+    slot: Int[Tensor, " lent"],
+    lent: Float[Tensor, "lent width"],
+    age: int,
     settings: LimaSettings,
-) -> Float[Tensor, " lent"]:
-    """The weight of each lent feature, relative to a current feature's 1."""
-    ones = lent.features.new_ones(len(lent.slot))
-    if settings.pool == "mean":
-        return ones
+) -> None:
+    """Let one past frame's features into a block of targets, the first of which have `current`."""
+    if settings.pool == "max":
+        block[slot] = torch.maximum(block[slot], lent)
+        return
+    share = lent.new_ones(len(lent))
     if settings.pool == "decay":
-        return ones * settings.decay**lent.age
-    cosine = (unit(current[lent.slot]) * unit(lent.features)).sum(dim=1)
-    if settings.pool == "sim_gate":
-        share = (cosine >= settings.sim_threshold).to(ones.dtype)
-    else:
-        share = ((cosine - 1) / _SHARPNESS).exp()
-    return torch.where(seen[lent.slot], share, ones)
+        share *= settings.decay**age
+    if settings.pool in ("sim_gate", "softmax_sim"):
+        n_seen = int(torch.searchsorted(slot, len(current)))
+        cosine = (unit(current[slot[:n_seen]]) * unit(lent[:n_seen])).sum(dim=1)
+        gated = settings.pool == "sim_gate"
+        share[:n_seen] = (
+            cosine >= settings.sim_threshold if gated else ((cosine - 1) / _SHARPNESS).exp()
+        )
+    if settings.pool != "mean":
+        lent *= share[:, None]
+    weight.index_add_(0, slot, share)
+    block.index_add_(0, slot, lent)

@@ -1,12 +1,14 @@
 """The teacher's feature at the pixel of each pair, read from four cells of the grid.
 
-Offers `sample_pixels`.
+Offers `sample_pixels`, and the cells and shares behind it as `corners`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -28,10 +30,25 @@ def sample_pixels(
         pairs: `image`, `row` and `col` are read; rows and columns lie within `size`.
         size: (height, width) of the image that rows and columns refer to.
     """
-    n_images, height, width, n_channels = grids.shape
     values = grids.float() if grids.dtype == torch.float16 else grids
-    top, down = _between(pairs.row, height, size[0], values.dtype)
-    left, right = _between(pairs.col, width, size[1], values.dtype)
+    cells, shares = corners(grids.shape, pairs, size, values.dtype)
+    return F.embedding_bag(cells, values.flatten(0, 2), mode="sum", per_sample_weights=shares)
+
+
+def corners(
+    shape: Sequence[int], pairs: PairIndex, size: tuple[int, int], dtype: torch.dtype
+) -> tuple[Int[Tensor, "pairs 4"], Float[Tensor, "pairs 4"]]:
+    """The four cells around the pixel of each pair, counted over all images, and their shares.
+
+    Args:
+        shape: Of the grids: images, height, width, channels.
+        pairs: As in `sample_pixels`.
+        size: As in `sample_pixels`.
+        dtype: Of the shares.
+    """
+    _, height, width, _ = shape
+    top, down = _between(pairs.row, height, size[0], dtype)
+    left, right = _between(pairs.col, width, size[1], dtype)
     below, beside = (top + 1).clamp(max=height - 1), (left + 1).clamp(max=width - 1)
     start = pairs.image * (height * width)
     cells = torch.stack(
@@ -46,8 +63,7 @@ def sample_pixels(
     shares = torch.stack(
         [(1 - down) * (1 - right), (1 - down) * right, down * (1 - right), down * right], dim=1
     )
-    flat = values.reshape(n_images * height * width, n_channels)
-    return F.embedding_bag(cells, flat, mode="sum", per_sample_weights=shares)
+    return cells, shares
 
 
 def _between(

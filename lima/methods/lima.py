@@ -10,23 +10,56 @@ leaves open is a setting, with the defaults of methods-temporal 3.2.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from lima_bench.lima.align import Aligner, PlacedCloud
-from lima_bench.lima.api import Batch, Loss, Scan, Student, Teacher, sample_pixels
-from lima_bench.lima.cross_view import Observed, observe
-from lima_bench.lima.losses import mean_or_zero, unit_distances
+from lima_bench.lima.align import PlacedCloud, nearest
+from lima_bench.lima.api import Batch, Loss, PairIndex, Scan, Student, Teacher
+from lima_bench.lima.cross_view import Sight, observe
+from lima_bench.lima.lookback import Lookback
+from lima_bench.lima.losses import mean_or_zero
 from lima_bench.lima.memory import Keyframe, MemoryBank
 from lima_bench.lima.methods.catalogue import LimaSettings
 from lima_bench.lima.mixing import mixed_views
-from lima_bench.lima.propagation import propagate
+from lima_bench.lima.projection import projected_distances
+from lima_bench.lima.propagation import Past, fill_targets, target_points
 from lima_bench.lima.rows import meet
+from lima_bench.lima.tree import to_device
 from lima_bench.lima.views import ScanInput, ViewPlan, plain_plan
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What points should look like.
+
+    Attributes:
+        point: The point of the batch that each is for; repeated where cameras are not unified.
+        features: One each.
+    """
+
+    point: Int[Tensor, " targets"]
+    features: Float[Tensor, "targets width"]
+
+
+@dataclass(frozen=True)
+class _Look:
+    """One scan, now and before.
+
+    Attributes:
+        start: Its first point in the batch.
+        now: What its cameras say.
+        past: What the memory says.
+        point: The points of the scan that get a target.
+    """
+
+    start: int
+    now: Sight
+    past: list[Past]
+    point: Int[Tensor, " targets"]
 
 
 class Lima(nn.Module):
@@ -38,14 +71,15 @@ class Lima(nn.Module):
         self.teacher, self.student = teacher, student
         self.head = nn.Linear(student.width, teacher.width)
         self.bank = MemoryBank(settings.frames - 1)
-        self.aligner = Aligner(settings.radius_m)
 
     def forward(self, batch: Batch) -> Loss:
         """Distance of the student to the targets; the scans then enter the memory."""
         targets = self.targets(batch)
         rows, met = meet(batch.source, targets.point, len(batch.xyz))
-        points = self.head(self.student(batch.voxels)[rows])
-        distances = unit_distances(points, targets.features[met], self.settings.distance)
+        points = self.student(batch.voxels)[rows]
+        distances = projected_distances(
+            points, self.head, targets.features, met, self.settings.distance
+        )
         view, n_views = batch.view[rows], batch.voxels.n_clouds
         loss = Loss(distill=self._mean(distances, view, 0, batch.n_scan_views))
         if self.settings.mix != "none":
@@ -54,36 +88,57 @@ class Lima(nn.Module):
         return loss
 
     @torch.no_grad()
-    def targets(self, batch: Batch) -> Observed:
+    def targets(self, batch: Batch) -> Targets:
         """What every point of the batch should look like; moves the memory one step on.
 
         Scans are taken in order, so two of one recording in a batch see each other.
         """
         grids = self.teacher(batch.images)
-        pixels = sample_pixels(grids, batch.pairs, batch.images.size)
-        observed = observe(pixels, batch.pairs, batch.images.size, self.settings.cva)
-        if self.bank.length == 0:
-            return observed
-        xyz = batch.xyz.float().cpu().numpy()
-        made = [self._scan_targets(scan, xyz, observed) for scan in batch.scans]
+        looks = [self._look(batch, scan, grids) for scan in batch.scans]
         self.bank.end_step()
-        return Observed(
-            torch.cat([one.point for one in made]), torch.cat([one.features for one in made])
-        )
+        point = torch.cat([look.point + look.start for look in looks])
+        features = looks[0].now.grids.new_empty((len(point), grids.shape[-1]))
+        filled = 0
+        for look in looks:
+            part = features[filled : filled + len(look.point)]
+            fill_targets(part, look.point, look.now, look.past, self.settings)
+            filled += len(part)
+        return Targets(point, features)
 
-    def _scan_targets(
-        self, scan: Scan, xyz: npt.NDArray[np.float32], observed: Observed
-    ) -> Observed:
-        bounds = torch.tensor([scan.start, scan.stop], device=observed.point.device)
-        first, last = torch.searchsorted(observed.point, bounds).tolist()
-        now = Observed(observed.point[first:last] - scan.start, observed.features[first:last])
-        pose = scan.lidar_to_global.double().cpu().numpy()
-        cloud = PlacedCloud(xyz[scan.start : scan.stop], pose)
-        seen = PlacedCloud(cloud.xyz[now.point.cpu().numpy()], pose)
-        earlier = self.bank.visit(scan.sequence, Keyframe(scan.index, seen, now.features.half()))
-        past = [(scan.index - frame.index, frame) for frame in earlier]
-        made = propagate(now, cloud, past, self.aligner, self.settings)
-        return Observed(made.point + scan.start, made.features)
+    def _look(self, batch: Batch, scan: Scan, grids: Float[Tensor, "images h w width"]) -> _Look:
+        """What there is to know of one scan, which then enters the memory."""
+        xyz, pairs = batch.xyz[scan.start : scan.stop], _pairs_of(batch.pairs, scan)
+        now = observe(grids, pairs, batch.images.size, self.settings.cva)
+        past = [
+            Past(
+                scan.index - index,
+                to_device(frame.sight, grids.device),
+                self._rows(scan, xyz, index, frame),
+            )
+            for index, frame in self._remembered(scan, xyz, now)
+        ]
+        point = target_points(now, past, len(xyz), self.settings)
+        return _Look(scan.start, now, past, point)
+
+    def _remembered(
+        self, scan: Scan, xyz: Float[Tensor, "points 3"], now: Sight
+    ) -> tuple[tuple[int, Keyframe], ...]:
+        if self.bank.length == 0:
+            return ()
+        sight = now.once()
+        frame = Keyframe(xyz[sight.point], scan.lidar_to_global.double(), sight.packed())
+        return self.bank.visit(scan.sequence, scan.index, frame)
+
+    def _rows(
+        self, scan: Scan, xyz: Float[Tensor, "points 3"], index: int, frame: Keyframe
+    ) -> Int[Tensor, " points"]:
+        """Where the scan's points lie in a past frame: as the loader found, or searched for now."""
+        if scan.matches is not None and index in scan.matches.indices:
+            return scan.matches.rows[scan.matches.indices.index(index)].long()
+        now = _placed(xyz, scan.lidar_to_global)
+        then = _placed(frame.xyz, frame.lidar_to_global)
+        found = torch.from_numpy(nearest(now, then, self.settings.radius_m))
+        return found.to(xyz.device).long()
 
     def _mean(
         self,
@@ -99,9 +154,26 @@ class Lima(nn.Module):
         return mean_or_zero(torch.stack(means)) if means else mean_or_zero(distances[:0])
 
     @staticmethod
+    def lookback(settings: LimaSettings) -> Lookback:
+        """The keyframes that the memory holds."""
+        return Lookback(settings.frames - 1, settings.radius_m)
+
+    @staticmethod
     def plan_views(
         settings: LimaSettings, scans: Sequence[ScanInput], rng: np.random.Generator
     ) -> ViewPlan:
         """Every scan, then one mixture for every two scans."""
         plain = plain_plan(scans)
         return ViewPlan((*plain.views, *mixed_views(scans, settings.mix, rng)), plain.cameras)
+
+
+def _placed(xyz: Float[Tensor, "points 3"], lidar_to_global: Float[Tensor, "4 4"]) -> PlacedCloud:
+    return PlacedCloud(xyz.float().cpu().numpy(), lidar_to_global.double().cpu().numpy())
+
+
+def _pairs_of(pairs: PairIndex, scan: Scan) -> PairIndex:
+    """The pairs of one scan, whose points count from 0."""
+    ours = torch.nonzero((pairs.point >= scan.start) & (pairs.point < scan.stop)).squeeze(1)
+    return PairIndex(
+        pairs.point[ours] - scan.start, pairs.image[ours], pairs.row[ours], pairs.col[ours]
+    )

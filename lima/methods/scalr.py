@@ -14,8 +14,9 @@ import numpy.typing as npt
 from torch import nn
 
 from lima_bench.lima.api import Batch, Loss, Student, Teacher, sample_pixels
-from lima_bench.lima.losses import unit_distance
+from lima_bench.lima.losses import mean_or_zero
 from lima_bench.lima.methods.catalogue import ScalrSettings
+from lima_bench.lima.projection import projected_distances
 from lima_bench.lima.rows import paired_rows
 from lima_bench.lima.views import ScanInput, View, ViewPlan, plain_plan
 
@@ -33,8 +34,10 @@ class Scalr(nn.Module):
         """Mean over all pairs of the batch, so scans with more visible points weigh more."""
         pixels = sample_pixels(self.teacher(batch.images), batch.pairs, batch.images.size).detach()
         kept, rows = paired_rows(batch)
-        points = self.head(self.student(batch.voxels)[rows])
-        return Loss(distill=unit_distance(points, pixels[kept], self.settings.distance))
+        distances = projected_distances(
+            self.student(batch.voxels)[rows], self.head, pixels, kept, self.settings.distance
+        )
+        return Loss(distill=mean_or_zero(distances))
 
     @staticmethod
     def plan_views(

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 
-from lima_bench.lima.align import Aligner, PlacedCloud
+from lima_bench.lima import nearest as search
+from lima_bench.lima.align import PlacedCloud, nearest
 
 
 def _pose(angle=0.0, shift=(0.0, 0.0, 0.0)):
@@ -30,7 +32,7 @@ def _all_distances(current, past, radius):
 def test_equals_the_minimum_over_all_distances(radius):
     current = _cloud(300, _pose(0.4, (1, 2, 0.1)), 0)
     past = _cloud(200, _pose(-1.0, (0.5, 1, 0)), 1)
-    found = Aligner(radius).nearest(current, past)
+    found = nearest(current, past, radius)
     expected = _all_distances(current, past, radius)
     assert np.array_equal(found, expected)
     assert (found >= 0).any()
@@ -40,46 +42,55 @@ def test_equals_the_minimum_over_all_distances(radius):
 def test_a_common_motion_of_all_poses_changes_nothing():
     first, second = _pose(0.4, (1, 2, 0.1)), _pose(-1.0, (0.5, 1, 0))
     far = _pose(2.0, (3000, -800, 40))
-    here = Aligner(1.0).nearest(_cloud(300, first, 0), _cloud(200, second, 1))
-    there = Aligner(1.0).nearest(_cloud(300, far @ first, 0), _cloud(200, far @ second, 1))
+    here = nearest(_cloud(300, first, 0), _cloud(200, second, 1), 1.0)
+    there = nearest(_cloud(300, far @ first, 0), _cloud(200, far @ second, 1), 1.0)
     assert np.array_equal(here, there)
 
 
 def test_a_neighbour_at_exactly_the_radius_counts():
     current = PlacedCloud(np.zeros((1, 3), np.float32), np.eye(4))
     past = PlacedCloud(np.array([[0.5, 0, 0]], np.float32), np.eye(4))
-    assert Aligner(0.5).nearest(current, past).tolist() == [0]
-    assert Aligner(np.nextafter(0.5, 0)).nearest(current, past).tolist() == [-1]
+    assert nearest(current, past, 0.5).tolist() == [0]
+    assert nearest(current, past, np.nextafter(0.5, 0)).tolist() == [-1]
 
 
-def test_the_same_pair_is_searched_once_and_another_pose_again(monkeypatch):
-    searches = []
-    search = Aligner._search
-    monkeypatch.setattr(
-        Aligner, "_search", lambda *clouds: searches.append(clouds) or search(*clouds)
-    )
-    aligner = Aligner(1.0)
-    first = aligner.nearest(_cloud(50, _pose(), 0), _cloud(40, _pose(), 1))
-    again = aligner.nearest(_cloud(50, _pose(), 0), _cloud(40, _pose(), 1))
-    assert np.array_equal(first, again)
-    assert len(searches) == 1
-    aligner.nearest(_cloud(50, _pose(0.1), 0), _cloud(40, _pose(), 1))
-    aligner.nearest(_cloud(50, _pose(), 0), _cloud(40, _pose(), 2))
-    assert len(searches) == 3
+def test_among_equally_near_points_the_first_counts():
+    """Neighbours in different columns and twice in one place; whatever the order of asking."""
+    corners = np.array([[x, y, 0] for x in (-0.3, 0.3) for y in (-0.3, 0.3)], np.float32)
+    past = PlacedCloud(np.concatenate([corners[::-1], corners]), np.eye(4))
+    middle = np.zeros((1, 3), np.float32)
+    current = PlacedCloud(np.concatenate([corners, middle, corners[::-1]]), np.eye(4))
+    assert nearest(current, past, 0.5).tolist() == [3, 2, 1, 0, 0, 0, 1, 2, 3]
 
 
-def test_the_memory_for_answers_is_bounded():
-    aligner = Aligner(1.0, memo_bytes=500)
-    for seed in range(6):
-        aligner.nearest(_cloud(50, _pose(), seed), _cloud(40, _pose(), 9))
-    assert sum(found.nbytes for found in aligner._memo.values()) == 400
-    found = aligner.nearest(_cloud(50, _pose(), 5), _cloud(40, _pose(), 9))
-    assert np.array_equal(
-        found, _all_distances(_cloud(50, _pose(), 5), _cloud(40, _pose(), 9), 1.0)
-    )
+def test_stray_points_far_away_cost_no_memory_and_change_nothing():
+    current, past = _cloud(300, _pose(), 0), _cloud(200, _pose(), 1)
+    stray = np.array([[4e6, -3e6, 1e5], [-2e6, 5e6, 0]], np.float32)
+    wide = PlacedCloud(np.concatenate([past.xyz, stray]), past.lidar_to_global)
+    assert np.array_equal(nearest(current, wide, 0.7), nearest(current, past, 0.7))
+    lost = PlacedCloud(current.xyz + np.float32(1e6), current.lidar_to_global)
+    assert (nearest(lost, past, 0.7) == -1).all()
+
+
+def test_the_number_of_threads_changes_nothing():
+    current, past = _cloud(3000, _pose(0.4), 0), _cloud(2000, _pose(), 1)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        alone = nearest(current, past, 1.0)
+        torch.set_num_threads(3)
+        assert np.array_equal(nearest(current, past, 1.0), alone)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_columns_are_as_wide_as_needed(monkeypatch):
+    monkeypatch.setattr(search, "_MOST_COLUMNS", 3)
+    current, past = _cloud(300, _pose(0.4), 0), _cloud(200, _pose(), 1)
+    assert np.array_equal(nearest(current, past, 0.3), _all_distances(current, past, 0.3))
 
 
 @pytest.mark.parametrize(("current", "past"), [(0, 5), (5, 0), (0, 0)])
 def test_empty_clouds(current, past):
-    found = Aligner(1.0).nearest(_cloud(current, _pose(), 0), _cloud(past, _pose(), 1))
+    found = nearest(_cloud(current, _pose(), 0), _cloud(past, _pose(), 1), 1.0)
     assert found.tolist() == [-1] * current

@@ -5,8 +5,10 @@ import math
 import pytest
 import torch
 
+from lima_bench.lima import blocks
 from lima_bench.lima.batch import PairIndex
 from lima_bench.lima.cross_view import observe
+from lima_bench.lima.sampling import sample_pixels
 
 SIZE = (9, 13)
 OPERATORS = ["mean", "mean_of_normalised", "center_weighted", "nearest_center", "max"]
@@ -18,8 +20,13 @@ def _pairs(point, seed=0):
     return PairIndex(torch.tensor(point), torch.zeros(len(point), dtype=torch.int64), row, col)
 
 
-def _pixels(n, seed=1):
-    return torch.randn(n, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+def _grids(seed=1, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(2, 3, 4, 3, dtype=dtype, generator=generator)
+
+
+def _features(sight):
+    return sight.features(0, len(sight))
 
 
 def _weight(pairs, pair):
@@ -41,43 +48,73 @@ def _by_the_book(operator, pixels, pairs, members):
     return torch.stack(values).amax(0)
 
 
+@pytest.mark.parametrize("block_values", [1, 1 << 19])
 @pytest.mark.parametrize("operator", OPERATORS)
-def test_one_feature_per_point(operator):
+def test_one_feature_per_point(operator, block_values, monkeypatch):
+    monkeypatch.setitem(blocks.BLOCK_VALUES, "cpu", block_values)
     point = [7, 2, 5, 2, 7, 0, 7, 9]
-    pairs, pixels = _pairs(point), _pixels(len(point))
-    observed = observe(pixels, pairs, SIZE, operator)
-    assert observed.point.tolist() == [0, 2, 5, 7, 9]
-    for number, feature in zip(observed.point.tolist(), observed.features, strict=True):
+    pairs, grids = _pairs(point), _grids()
+    pixels = sample_pixels(grids, pairs, SIZE)
+    sight = observe(grids, pairs, SIZE, operator)
+    assert sight.point.tolist() == [0, 2, 5, 7, 9]
+    for number, feature in zip(sight.point.tolist(), _features(sight), strict=True):
         members = [pair for pair, owner in enumerate(point) if owner == number]
         torch.testing.assert_close(feature, _by_the_book(operator, pixels, pairs, members))
 
 
 def test_off_keeps_one_feature_per_camera():
-    point = [7, 2, 5, 2]
-    pixels = _pixels(4)
-    observed = observe(pixels, _pairs(point), SIZE, "off")
-    assert observed.point.tolist() == [2, 2, 5, 7]
-    assert torch.equal(observed.features, pixels[[1, 3, 2, 0]])
+    pairs, grids = _pairs([7, 2, 5, 2]), _grids()
+    sight = observe(grids, pairs, SIZE, "off")
+    assert sight.point.tolist() == [2, 2, 5, 7]
+    assert torch.equal(_features(sight), sample_pixels(grids, pairs, SIZE)[[1, 3, 2, 0]])
 
 
 @pytest.mark.parametrize("operator", [name for name in OPERATORS if name != "mean_of_normalised"])
 def test_a_point_seen_once_keeps_its_pixel_to_the_bit(operator):
-    point = [4, 1, 3, 0]
-    pixels = _pixels(4).float()
-    observed = observe(pixels, _pairs(point), SIZE, operator)
-    assert torch.equal(observed.features, pixels[[3, 1, 2, 0]])
+    pairs, grids = _pairs([4, 1, 3, 0]), _grids(dtype=torch.float32)
+    sight = observe(grids, pairs, SIZE, operator)
+    assert torch.equal(_features(sight), sample_pixels(grids, pairs, SIZE)[[3, 1, 2, 0]])
 
 
 def test_a_pixel_in_the_corner_still_counts_alone():
     pairs = PairIndex(*(torch.tensor([value]) for value in (3, 0, 0, 0)))
-    observed = observe(_pixels(1), pairs, SIZE, "center_weighted")
-    torch.testing.assert_close(observed.features, _pixels(1))
+    sight = observe(_grids(), pairs, SIZE, "center_weighted")
+    torch.testing.assert_close(_features(sight), _grids()[0, 0, :1])
 
 
 @pytest.mark.parametrize("operator", ["off", *OPERATORS])
 def test_no_pairs(operator):
-    observed = observe(
-        _pixels(0), _pairs([]).__class__(*(4 * [torch.zeros(0).long()])), SIZE, operator
-    )
-    assert observed.point.shape == (0,)
-    assert observed.features.shape == (0, 3)
+    sight = observe(_grids(), PairIndex(*(4 * [torch.zeros(0).long()])), SIZE, operator)
+    assert sight.point.shape == (0,)
+    assert _features(sight).shape == (0, 3)
+    assert _features(sight.packed().unpacked(torch.float64)).shape == (0, 3)
+
+
+@pytest.mark.parametrize("operator", ["off", *OPERATORS])
+def test_rows_may_be_asked_in_any_order_and_again(operator):
+    sight = observe(_grids(), _pairs([7, 2, 5, 2, 7, 0, 7, 9]), SIZE, operator)
+    rows = torch.tensor([3, 0, 3, 4, 1])
+    asked = sight.take(rows)
+    assert torch.equal(_features(asked), _features(sight)[rows])
+    assert torch.equal(asked.features(1, 4), _features(sight)[rows[1:4]])
+    assert asked.point.tolist() == sight.point[rows].tolist()
+
+
+@pytest.mark.parametrize("operator", ["off", *OPERATORS])
+def test_once_keeps_the_first_row_of_each_point(operator):
+    sight = observe(_grids(), _pairs([7, 2, 5, 2, 7, 0, 7, 9]), SIZE, operator)
+    once = sight.once()
+    first = [sight.point.tolist().index(point) for point in once.point.tolist()]
+    assert once.point.tolist() == [0, 2, 5, 7, 9]
+    assert torch.equal(_features(once), _features(sight)[first])
+
+
+def test_packed_keeps_the_cells_in_use_in_half_precision():
+    pairs = _pairs([7, 2, 5, 2])
+    pairs = PairIndex(pairs.point, pairs.image + 1, pairs.row, pairs.col)
+    sight = observe(_grids(), pairs, SIZE, "mean")
+    packed = sight.packed()
+    assert packed.grids.dtype == torch.float16
+    assert len(packed.grids) <= 3 * 4  # one of two images
+    halved = observe(_grids().half().double(), pairs, SIZE, "mean")
+    torch.testing.assert_close(_features(packed.unpacked(torch.float64)), _features(halved))

@@ -2,24 +2,36 @@
 
 import io
 
-import numpy as np
 import torch
 
-from lima_bench.lima.align import PlacedCloud
+from lima_bench.lima.batch import PairIndex
+from lima_bench.lima.cross_view import observe
 from lima_bench.lima.memory import Keyframe, MemoryBank
 
 
 def _frame(index, points=2):
-    xyz = np.full((points, 3), index, dtype=np.float32)
-    features = torch.full((points, 4), float(index), dtype=torch.float16)
-    return Keyframe(index, PlacedCloud(xyz, np.eye(4)), features)
+    xyz = torch.full((points, 3), float(index))
+    row = torch.arange(points)
+    pairs = PairIndex(row, torch.zeros_like(row), row % 2, row % 3)
+    sight = observe(torch.full((1, 2, 3, 4), float(index)), pairs, (2, 3), "mean")
+    return Keyframe(xyz, torch.eye(4, dtype=torch.float64), sight.packed())
+
+
+def _indices(handed):
+    return [index for index, _ in handed]
+
+
+def _same(one, other):
+    tensors = ("point", "first", "cells", "shares", "grids")
+    alike = (torch.equal(getattr(one.sight, n), getattr(other.sight, n)) for n in tensors)
+    return torch.equal(one.xyz, other.xyz) and all(alike)
 
 
 def _walk(bank, *visits):
     """One step per visit; what each was handed."""
     seen = []
     for sequence, index in visits:
-        seen.append([frame.index for frame in bank.visit(sequence, _frame(index))])
+        seen.append(_indices(bank.visit(sequence, index, _frame(index))))
         bank.end_step()
     return seen
 
@@ -50,26 +62,27 @@ def test_streams_are_told_apart_whatever_their_order_in_the_batch():
     handed = {}
     for step in range(3):
         for name in ("a", "b") if step % 2 else ("b", "a"):
-            handed[name] = bank.visit(name, _frame(step + (10 if name == "b" else 0)))
+            index = step + (10 if name == "b" else 0)
+            handed[name] = bank.visit(name, index, _frame(index))
         bank.end_step()
-    assert [frame.index for frame in handed["a"]] == [0, 1]
-    assert [frame.index for frame in handed["b"]] == [10, 11]
+    assert _indices(handed["a"]) == [0, 1]
+    assert _indices(handed["b"]) == [10, 11]
 
 
 def test_two_streams_may_walk_one_recording():
     bank = MemoryBank(2)
     for step in range(3):
-        late = bank.visit("a", _frame(20 + step))
-        early = bank.visit("a", _frame(step))
+        late = bank.visit("a", 20 + step, _frame(20 + step))
+        early = bank.visit("a", step, _frame(step))
         bank.end_step()
-    assert [frame.index for frame in late] == [20, 21]
-    assert [frame.index for frame in early] == [0, 1]
+    assert _indices(late) == [20, 21]
+    assert _indices(early) == [0, 1]
 
 
 def test_two_frames_of_one_recording_in_one_step_follow_each_other():
     bank = MemoryBank(3)
-    bank.visit("a", _frame(0))
-    assert [frame.index for frame in bank.visit("a", _frame(1))] == [0]
+    bank.visit("a", 0, _frame(0))
+    assert _indices(bank.visit("a", 1, _frame(1))) == [0]
 
 
 def test_the_bank_holds_half_precision_and_never_more_than_its_length():
@@ -77,15 +90,15 @@ def test_the_bank_holds_half_precision_and_never_more_than_its_length():
     _walk(bank, *(("a", n) for n in range(6)))
     state = bank.get_extra_state()
     assert [entry["index"] for entry in state] == [4, 5]
-    assert all(entry["features"].dtype == torch.float16 for entry in state)
+    assert all(entry["sight"]["grids"].dtype == torch.float16 for entry in state)
 
 
 def test_a_saved_bank_continues_as_if_never_stopped():
     original, restored = MemoryBank(3), MemoryBank(3)
     for bank in (original,):
         for step in range(4):
-            bank.visit("a", _frame(step))
-            bank.visit("b", _frame(step + 7, points=0))
+            bank.visit("a", step, _frame(step))
+            bank.visit("b", step + 7, _frame(step + 7, points=0))
             bank.end_step()
     file = io.BytesIO()
     torch.save(torch.nn.ModuleDict({"bank": original}).state_dict(), file)
@@ -95,13 +108,12 @@ def test_a_saved_bank_continues_as_if_never_stopped():
     for step in range(4, 6):
         for name, index in (("a", step), ("b", step + 7)):
             pairs = zip(
-                original.visit(name, _frame(index)),
-                restored.visit(name, _frame(index)),
+                original.visit(name, index, _frame(index)),
+                restored.visit(name, index, _frame(index)),
                 strict=True,
             )
-            for one, other in pairs:
-                assert one.index == other.index
-                assert one.cloud.digest == other.cloud.digest
-                assert torch.equal(one.features, other.features)
+            for (place, one), (other_place, other) in pairs:
+                assert place == other_place
+                assert _same(one, other)
         original.end_step(), restored.end_step()
-    assert len(restored.visit("c", _frame(0))) == 0
+    assert len(restored.visit("c", 0, _frame(0))) == 0

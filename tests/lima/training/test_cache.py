@@ -39,3 +39,15 @@ def test_a_copy_begins_empty() -> None:
     cache.get("a", lambda: _array(40))
     copy = pickle.loads(pickle.dumps(cache))
     assert (len(copy), copy.held_bytes, copy.limit_bytes) == (0, 0, 100)
+
+
+def test_what_came_first_stays_where_nothing_is_evicted() -> None:
+    cache: ByteCache[np.ndarray] = ByteCache(250, evicts=False)
+    for key in "abcb":
+        cache.get(key, lambda: np.zeros(100, dtype=np.uint8))
+    assert len(cache) == 2 and cache.held_bytes == 200
+    made = []
+    for key in "abc":
+        cache.get(key, lambda key=key: made.append(key) or np.zeros(100, dtype=np.uint8))
+    assert made == ["c"]
+    assert pickle.loads(pickle.dumps(cache)).evicts is False

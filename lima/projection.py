@@ -1,0 +1,126 @@
+"""Distance of a student's points to a wide teacher's features, never all of them side by side.
+
+Offers `projected_distances`. A teacher is up to ten times as wide as a student: half a dozen
+matrices of points by teacher channels would be the largest thing in a step, and most of its time
+would go into moving them. Rows are taken a block at a time, which stays in the cache, and backward
+makes each block again from the student's own, narrow features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+from lima_bench.lima.blocks import block_slices
+from lima_bench.lima.losses import DISTANCES, TINY, DistanceKind, widen
+
+_SLOPES: dict[str, Callable[[Float[Tensor, " rows"]], Float[Tensor, " rows"]]] = {
+    "l2norm": lambda distance: (distance > 0) / distance.clamp_min(TINY),
+    "cosine": torch.ones_like,
+    "mse": lambda distance: torch.full_like(distance, 2.0),
+    "smooth_l1": lambda distance: 1 / distance.clamp_min(1.0),
+}
+"""Of each of `DISTANCES`, its derivative divided by the distance."""
+
+
+def projected_distances(
+    points: Float[Tensor, "rows narrow"],
+    head: nn.Linear,
+    targets: Float[Tensor, "targets width"],
+    met: Int[Tensor, " rows"],
+    kind: DistanceKind = "l2norm",
+) -> Float[Tensor, " rows"]:
+    """`lima_bench.lima.losses.unit_distances` of ``head(points)`` to ``targets[met]``.
+
+    Gradients flow into points and head; never into targets, which are brought to unit length in
+    place: a point of several views meets its target as often.
+    """
+    found: Tensor = _Projected.apply(  # type: ignore[no-untyped-call]
+        points, head.weight, head.bias, _directions(targets.detach()), met, kind
+    )
+    return found
+
+
+def _directions(targets: Float[Tensor, "targets width"]) -> tuple[Tensor, Tensor]:
+    """The targets at unit length, in place, and which of them have a direction at all (0 or 1)."""
+    targets = widen(targets)
+    there = targets.new_empty(len(targets))
+    for part in block_slices(len(targets), targets.shape[1], targets.device):
+        scale = _inverse_length(targets[part])
+        targets[part] *= scale
+        there[part] = (scale > 0).squeeze(1)
+    return targets, there
+
+
+class _Projected(Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        points: Float[Tensor, "rows narrow"],
+        weight: Float[Tensor, "width narrow"],
+        bias: Float[Tensor, " width"] | None,
+        targets: tuple[Float[Tensor, "targets width"], Float[Tensor, " targets"]],
+        met: Int[Tensor, " rows"],
+        kind: DistanceKind,
+    ) -> Float[Tensor, " rows"]:
+        directions, there = targets
+        ctx.dtype = F.linear(points[:0], weight).dtype  # half precision under autocast
+        extended, matrix = _affine(points, weight, bias, ctx.dtype)
+        distance, scale = (directions.new_empty(len(points)) for _ in range(2))
+        for part in block_slices(len(points), len(weight), points.device):
+            projected = widen(extended[part] @ matrix.T)
+            length = _inverse_length(projected)
+            apart = directions.index_select(0, met[part]).addcmul_(projected, length, value=-1)
+            distance[part] = torch.linalg.vector_norm(apart, dim=1)
+            scale[part] = length.squeeze(1)
+        ctx.save_for_backward(points, weight, bias, directions, there, met, distance, scale)
+        ctx.kind = kind
+        return DISTANCES[kind](distance)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Float[Tensor, " rows"]) -> tuple[Tensor | None, ...]:
+        points, weight, bias, directions, there, met, distance, scale = ctx.saved_tensors
+        # With u = p / |p| and v the target, d|u - v| / dp = ((u . v) u - v) / (|p| |u - v|).
+        pull = grad * _SLOPES[ctx.kind](distance) * scale * there[met]
+        cosine = 1 - distance.square() / 2
+        inward, outward = -pull[:, None], (pull * cosine * scale)[:, None]
+        extended, matrix = _affine(points, weight, bias, ctx.dtype)
+        grad_points = torch.empty_like(points)
+        grad_matrix = torch.zeros_like(matrix, dtype=weight.dtype)
+        for part in block_slices(len(points), len(weight), points.device):
+            projected = widen(extended[part] @ matrix.T)
+            wide = directions.index_select(0, met[part]).mul_(inward[part])
+            wide = wide.addcmul_(projected, outward[part]).to(ctx.dtype)
+            grad_points[part] = wide @ matrix[:, : points.shape[1]]
+            grad_matrix += wide.T @ extended[part]
+        grad_weight = grad_matrix[:, : weight.shape[1]]
+        grad_bias = None if bias is None else grad_matrix[:, -1]
+        return grad_points, grad_weight, grad_bias, None, None, None
+
+
+def _affine(
+    points: Float[Tensor, "rows narrow"],
+    weight: Float[Tensor, "width narrow"],
+    bias: Float[Tensor, " width"] | None,
+    dtype: torch.dtype,
+) -> tuple[Tensor, Tensor]:
+    """Points and weight such that their product has the bias in it: one more column in each."""
+    if bias is None:
+        return points.to(dtype), weight.to(dtype)
+    ones = points.new_ones((len(points), 1))
+    return torch.cat([points, ones], 1).to(dtype), torch.cat([weight, bias[:, None]], 1).to(dtype)
+
+
+def _inverse_length(vectors: Float[Tensor, "some width"]) -> Float[Tensor, "some 1"]:
+    """1 / length; 0 for a zero vector, as in `lima_bench.lima.losses.unit`."""
+    length = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
+    inverse: Tensor = (length > TINY) / length.clamp_min(TINY)
+    return inverse
