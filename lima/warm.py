@@ -13,6 +13,7 @@ from lima_bench.lima.backbones.sparse.engine import engine_on
 from lima_bench.lima.backbones.sparse.maps import Level
 from lima_bench.lima.backbones.sparse.norm import BatchNorm, normed
 from lima_bench.lima.recipes import VoxelSettings
+from lima_bench.lima.take import take_rows
 from lima_bench.lima.voxels import voxelise
 
 
@@ -20,6 +21,7 @@ def main() -> None:
     """Take every compiled step once, on a handful of points."""
     warm_convolution(warm_voxels())
     warm_norm()
+    warm_rows()
 
 
 def warm_voxels() -> Level:
@@ -42,6 +44,13 @@ def warm_norm() -> None:
     """Batch normalisation and its gradient."""
     features = torch.ones(4, 2, requires_grad=True)
     normed(BatchNorm(2), features).sum().backward()  # type: ignore[no-untyped-call]
+
+
+def warm_rows() -> None:
+    """The gradient of rows taken by either kind of number."""
+    for kind in (torch.int32, torch.int64):
+        features = torch.ones(4, 2, requires_grad=True)
+        take_rows(features, torch.zeros(3, dtype=kind)).sum().backward()  # type: ignore[no-untyped-call]
 
 
 if __name__ == "__main__":

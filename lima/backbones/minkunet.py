@@ -14,7 +14,6 @@ from typing import Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional
 
 from lima_bench.lima.backbones.backbone import Backbone
 from lima_bench.lima.backbones.sparse.layers import (
@@ -25,6 +24,7 @@ from lima_bench.lima.backbones.sparse.layers import (
 )
 from lima_bench.lima.backbones.sparse.maps import Level
 from lima_bench.lima.backbones.sparse.norm import BatchNorm, normed
+from lima_bench.lima.take import take_rows
 from lima_bench.lima.voxels import Voxels
 
 DEFAULT_MOMENTUM = 0.1
@@ -197,7 +197,7 @@ def _side_by_side(outputs: list[SparseTensor]) -> Float[Tensor, "voxels width"]:
     """Features of all levels at the finest: each cell also takes those of the cells around it."""
     features = outputs[0].features
     for finer in outputs[1:]:
-        raised = functional.embedding(finer.level.parent, features)
+        raised = take_rows(features, finer.level.parent)
         features = torch.cat((finer.features, raised), dim=1)
     return features
 
