@@ -2,6 +2,7 @@
 # make table1  set up, then regenerate table 1 on the built-in street world
 # make test    set up, then run the test suite
 # make smoke   set up, then the whole path in about a minute, checked against results/golden
+# make bench   set up, then every speed that has a target, as ratios within one run (10 minutes)
 # make lint    set up, then style and types
 
 PYTHON ?= python3
@@ -18,7 +19,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 TYPED := build/typed
 PARTS := common datasets lima downstream results suites
 
-.PHONY: setup table1 test smoke lint format clean
+.PHONY: setup table1 test smoke bench lint format clean
 setup: $(READY)
 
 $(READY): pyproject.toml constraints.txt
@@ -28,6 +29,7 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	$(BIN)/python -m lima_bench.datasets.world.warm
+	$(BIN)/python -m lima_bench.lima.warm
 	@touch $@
 
 table1: setup
@@ -40,12 +42,16 @@ smoke: setup
 	$(BIN)/lima-bench run table1 --profile smoke --store $(SMOKE_STORE)
 	$(BIN)/lima-bench check table1 --profile smoke --store $(SMOKE_STORE) --against golden
 
+bench: setup
+	$(BIN)/python -m benchmarks --json benchmarks/latest.json
+	$(BIN)/python -m benchmarks.page
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	rm -rf $(TYPED)
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --target $(TYPED) .
-	MYPYPATH=$(TYPED) $(BIN)/mypy $(PARTS:%=-p lima_bench.%)
+	MYPYPATH=$(TYPED) $(BIN)/mypy $(PARTS:%=-p lima_bench.%) -p benchmarks
 
 format: setup
 	$(BIN)/ruff check --fix .

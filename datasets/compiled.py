@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib
+import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar, cast
-
-import numba
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -27,7 +27,15 @@ def compiler(sources: Iterable[str | Path | None] = (), **options: Any) -> Calla
             looks at the function's own file only, and would go on using what it took from another
             file before that was edited.
         options: Further ones of `numba.njit`.
+
+    Without numba (it has no wheel for some machines) functions stay as they are, which is said.
     """
+    try:
+        numba = importlib.import_module("numba")
+    except ImportError as error:
+        message = f"Inner loops run uncompiled, a hundred times slower: no numba ({error})."
+        warnings.warn(message, stacklevel=2)
+        return _as_it_is
     files = [Path(source) for source in sources if source is not None]
 
     def compiled(function: F) -> F:
@@ -41,6 +49,10 @@ def compiler(sources: Iterable[str | Path | None] = (), **options: Any) -> Calla
         return cast(F, made)
 
     return compiled
+
+
+def _as_it_is(function: F) -> F:
+    return function
 
 
 def _digest(files: Iterable[Path]) -> str:

@@ -177,7 +177,7 @@ class PretrainBatches(Dataset[Batch]):
         """The view's points under its own random motion, the same for every method."""
         parts = [(loaded[scan].sample, rows) for scan, rows in view.parts]
         return cloud_of_points(
-            np.concatenate([sample.points[rows] for sample, rows in parts]),
+            np.concatenate([sample.points.take(rows, axis=0) for sample, rows in parts]),
             np.concatenate([sample.intensity[rows] for sample, rows in parts]),
             self.source.card.intensity,
             self.student,

@@ -66,7 +66,7 @@ def cloud_of_points(
         rng: Source of the augmentation.
     """
     kept = _within_range(points, student.inputs)
-    xyz = points[kept].astype(np.float32, copy=False)
+    xyz = points.take(kept, axis=0).astype(np.float32, copy=False)
     if augmentation is not None:
         xyz = move(xyz, draw_motion(augmentation, rng))
     columns = {

@@ -9,22 +9,24 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from lima_bench.common.errors import UserError
+from lima_bench.lima.parcel import Parcel, unwrap, wrap
 
 
 class _Guarded(Dataset[Any]):
-    """Hands errors of loading processes over as values: torch would lose their parts."""
+    """What a loading process hands over: a parcel, or an error, whose parts torch would lose."""
 
     def __init__(self, batches: Dataset[Any]) -> None:
         self.batches = batches
 
     def __getitem__(self, step: int) -> Any:
         try:
-            return self.batches[step]
+            batch = self.batches[step]
         except UserError as error:
             return error
+        return batch if get_worker_info() is None else wrap(batch)
 
 
 def batches_from(batches: Dataset[Any], numbers: range, workers: int) -> Iterator[Any]:
@@ -51,7 +53,7 @@ def batches_from(batches: Dataset[Any], numbers: range, workers: int) -> Iterato
     for batch in loader:
         if isinstance(batch, UserError):
             raise batch
-        yield batch
+        yield unwrap(batch) if isinstance(batch, Parcel) else batch
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Sorting by 64-bit keys, several times faster than a comparison sort: the voxeliser's and the maps'.
+"""Sorting by 64-bit keys, several times faster than a comparison sort: for voxels and kernel maps.
 
 Offers `sort_keys` and the type `Int32`.
 """
@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lima_bench.datasets.sample import Int64
-from lima_bench.lima.compiled import compiled
+from lima_bench.lima.compiled import ONE, ZERO, compiled
 
 Int32 = npt.NDArray[np.int32]
 
@@ -34,24 +34,24 @@ def sort_keys(keys: Int64) -> tuple[Int64, Int32]:
     differing = np.int64(0)
     for key in keys:
         differing |= key ^ keys[0]
-    starts = np.empty(1 << DIGIT_BITS, np.int64)
+    starts = np.empty(1 << DIGIT_BITS, np.uint64)
     mask = (1 << DIGIT_BITS) - 1
     for shift in range(0, 63, DIGIT_BITS):
         if (differing >> shift) & mask == 0:
             continue
-        starts[:] = 0
+        starts[:] = ZERO
         for key in old:
-            starts[(key >> shift) & mask] += 1
-        total = np.int64(0)
-        for digit in range(len(starts)):
-            count = starts[digit]
-            starts[digit] = total
+            starts[np.uint64((key >> shift) & mask)] += ONE
+        total = ZERO
+        for value in range(len(starts)):
+            count = starts[value]
+            starts[value] = total
             total += count
         for n in range(n_keys):
             key = old[n]
-            digit = (key >> shift) & mask
+            digit = np.uint64((key >> shift) & mask)
             place = starts[digit]
-            starts[digit] = place + 1
+            starts[digit] = place + ONE
             new[place] = key
             new_order[place] = old_order[n]
         # The two buffers take turns; the keys that were given stay as they are.

@@ -14,10 +14,13 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from lima_bench.common.errors import UserError
-from lima_bench.datasets.sample import Float32, Int64
+from lima_bench.datasets.sample import Bool, Float32, Int64
 from lima_bench.lima.backbones.sparse.maps import Level
+from lima_bench.lima.backbones.sparse.packing import Packing
+from lima_bench.lima.radix import sort_keys
 from lima_bench.lima.recipes import VoxelSettings
 from lima_bench.lima.tree import to_device
+from lima_bench.lima.voxel_kernels import cells_of, distinct, keys_of
 
 ALIGNMENT = 16
 """Shifts by a multiple of the coarsest stride leave every down-sampling grid where it was."""
@@ -76,25 +79,29 @@ def voxelise(
     Raises:
         UserError: A coordinate is not finite, or the points are too far apart for the cell size.
     """
-    cells = _cells(xyz, settings)
-    cells += _shift(cells, cloud_index, settings, n_clouds)
-    extent = [int(side) + 1 for side in cells.max(axis=0, initial=0)]
-    if math.prod(extent) * max(n_clouds, 1) >= MAX_CELLS:
-        raise _out_of_grid(f"The points span {' x '.join(map(str, extent))} cells.")
-    keys = cloud_index.astype(np.int64)
-    for axis in range(3):
-        keys = keys * extent[axis] + cells[:, axis]
-    first, inverse = _first_and_inverse(keys)
-    coords = torch.from_numpy(
-        np.column_stack((cloud_index[first], cells[first])).astype(np.int64, copy=False)
+    stops = np.searchsorted(cloud_index, np.arange(n_clouds), side="right")
+    cells, lowest, highest, fits = cells_of(
+        _positions(xyz, settings),
+        np.array(settings.size, dtype=xyz.dtype),
+        settings.rounding == "round",
+        stops,
+        MAX_INDEX,
     )
+    if not fits:
+        raise _out_of_grid("Some coordinates are not finite, or larger than any grid.")
+    occupied = np.diff(stops, prepend=0) > 0
+    shifts = np.where(occupied[:, None], _shifts(lowest, settings), 0)
+    packing = _packing(highest + shifts, occupied)
+    keys = keys_of(cells, shifts, stops, *packing.bits[1:], packing.batch_shift)
+    distinct_keys, first, inverse = distinct(*sort_keys(keys))
+    voxel_keys = torch.from_numpy(distinct_keys)
     return Voxels(
-        coords=coords,
-        features=torch.from_numpy(np.ascontiguousarray(features[first])),
+        coords=packing.unpack(voxel_keys),
+        features=torch.from_numpy(features.take(first, axis=0)),
         inverse=torch.from_numpy(inverse),
         first=torch.from_numpy(first),
         n_clouds=n_clouds,
-        level=None if n_levels is None else Level.of(coords, n_levels),
+        level=None if n_levels is None else Level.of_keys(voxel_keys, packing, n_levels),
     )
 
 
@@ -103,55 +110,33 @@ def _out_of_grid(what: str) -> UserError:
     return UserError("voxels of a batch", what, how)
 
 
-def _cells(xyz: Float32, settings: VoxelSettings) -> Int64:
-    """(points, 3) index of each point's cell before any shift: may be negative."""
+def _positions(xyz: Float32, settings: VoxelSettings) -> Float32:
+    """(points, 3) along the axes of the grid: metres, and degrees for an angle."""
+    if settings.kind == "cartesian":
+        return np.require(xyz, requirements=["C", "W"])
+    # Only numpy's own functions give numpy's last bit of an angle.
+    x, y, z = xyz.T
+    return np.column_stack((np.hypot(x, y), np.degrees(np.arctan2(y, x)), z))
+
+
+def _shifts(lowest: Int64, settings: VoxelSettings) -> Int64:
+    """What to add to the cells of each cloud so that no index of it is negative.
+
+    Aligned shifts are the least multiples of 16 that do; for an angle those that lift -180 degrees.
+    """
+    if settings.shift == "minimum":
+        return -lowest
+    blocks = -(np.minimum(lowest, 0) // ALIGNMENT)
     if settings.kind == "cylindrical":
-        x, y, z = xyz.T
-        position = np.column_stack((np.hypot(x, y), np.degrees(np.arctan2(y, x)), z))
-    else:
-        position = xyz
-    position = position / np.asarray(settings.size, dtype=xyz.dtype)
-    # Halves go to the even neighbour, as in the published code (torch.round).
-    whole = np.rint(position) if settings.rounding == "round" else np.floor(position)
-    if not (np.abs(whole) < MAX_INDEX).all():
-        raise _out_of_grid("Some coordinates are not finite, or larger than any grid.")
-    return whole.astype(np.int64)
+        blocks[:, 1] = math.ceil(180.0 / settings.size[1] / ALIGNMENT)
+    shifts: Int64 = blocks * ALIGNMENT
+    return shifts
 
 
-def _shift(
-    cells: Int64,
-    cloud_index: Int64,
-    settings: VoxelSettings,
-    n_clouds: int,
-) -> Int64:
-    """What to add to each point's cell so that no index of its cloud is negative."""
-    shifts = np.zeros((n_clouds, 3), dtype=np.int64)
-    stops = np.searchsorted(cloud_index, np.arange(n_clouds), side="right")
-    for cloud, stop in enumerate(stops):
-        start = stops[cloud - 1] if cloud else 0
-        if stop > start:
-            lowest = cells[start:stop].min(axis=0)
-            shifts[cloud] = -lowest if settings.shift == "minimum" else _aligned(lowest, settings)
-    return shifts[cloud_index]
-
-
-def _aligned(lowest: Int64, settings: VoxelSettings) -> Int64:
-    """The least multiples of 16 that lift `lowest`; for an angle those that lift -180 degrees."""
-    blocks = np.ceil(np.maximum(-lowest, 0) / ALIGNMENT).astype(np.int64)
-    if settings.kind == "cylindrical":
-        blocks[1] = math.ceil(180.0 / settings.size[1] / ALIGNMENT)
-    shift: Int64 = blocks * ALIGNMENT
-    return shift
-
-
-def _first_and_inverse(
-    keys: Int64,
-) -> tuple[Int64, Int64]:
-    """First point of each distinct key, keys ascending, and for each point the rank of its key."""
-    order = np.argsort(keys, kind="stable")
-    ordered = keys[order]
-    opens = np.ones(len(keys), dtype=bool)
-    np.not_equal(ordered[1:], ordered[:-1], out=opens[1:])
-    inverse = np.empty(len(keys), dtype=np.int64)
-    inverse[order] = np.cumsum(opens) - 1
-    return order[opens], inverse
+def _packing(highest: Int64, occupied: Bool) -> Packing:
+    """Keys for the cells of clouds that reach so high."""
+    extent = [int(top) + 1 for top in highest[occupied].max(axis=0, initial=0)]
+    if math.prod(extent) * max(len(occupied), 1) >= MAX_CELLS:
+        raise _out_of_grid(f"The points span {' x '.join(map(str, extent))} cells.")
+    last_cloud = int(np.flatnonzero(occupied).max(initial=0))
+    return Packing.holding((last_cloud, *(side - 1 for side in extent)))

@@ -18,13 +18,13 @@ from torch.nn import functional
 
 from lima_bench.lima.backbones.backbone import Backbone
 from lima_bench.lima.backbones.sparse.layers import (
-    BatchNorm,
     DownConv,
     SparseTensor,
     SubmanifoldConv,
     UpConv,
 )
 from lima_bench.lima.backbones.sparse.maps import Level
+from lima_bench.lima.backbones.sparse.norm import BatchNorm, normed
 from lima_bench.lima.voxels import Voxels
 
 DEFAULT_MOMENTUM = 0.1
@@ -70,20 +70,20 @@ class _NormRelu(nn.Module):
 
     def forward(self, x: SparseTensor, *levels: Level) -> SparseTensor:
         y: SparseTensor = self.convolution(x, *levels)
-        return y.replace(self.norm(y.features).relu_())
+        return y.replace(normed(self.norm, y.features))
 
 
 class _Pointwise(nn.Module):
-    """A kernel of 1 and BatchNorm, on features alone."""
+    """A kernel of 1 and BatchNorm, on features alone; a ReLU too where it is asked for."""
 
-    def __init__(self, c_in: int, c_out: int, momentum: float) -> None:
+    def __init__(self, c_in: int, c_out: int, momentum: float, *, relu: bool = False) -> None:
         super().__init__()
+        self.relu = relu
         self.linear = nn.Linear(c_in, c_out, bias=False)
         self.norm = BatchNorm(c_out, momentum=momentum)
 
     def forward(self, features: Float[Tensor, "voxels c_in"]) -> Float[Tensor, "voxels c_out"]:
-        normed: Tensor = self.norm(self.linear(features))
-        return normed
+        return normed(self.norm, self.linear(features), relu=self.relu)
 
 
 class _BasicBlock(nn.Module):
@@ -99,8 +99,8 @@ class _BasicBlock(nn.Module):
         self.shortcut = _Pointwise(c_in, width, momentum) if c_in != width else nn.Identity()
 
     def forward(self, x: SparseTensor) -> SparseTensor:
-        y = self.norm(self.second(self.first(x)).features)
-        return x.replace(y.add_(self.shortcut(x.features)).relu_())
+        y = self.second(self.first(x)).features
+        return x.replace(normed(self.norm, y, self.shortcut(x.features)))
 
 
 class _Bottleneck(nn.Module):
@@ -111,15 +111,15 @@ class _Bottleneck(nn.Module):
     def __init__(self, c_in: int, width: int, momentum: float, inner_momentum: float) -> None:
         super().__init__()
         wide = width * self.expansion
-        self.narrow = _Pointwise(c_in, width, inner_momentum)
+        self.narrow = _Pointwise(c_in, width, inner_momentum, relu=True)
         self.middle = _NormRelu(SubmanifoldConv(width, width), width, inner_momentum)
         self.widen = _Pointwise(width, wide, inner_momentum)
         self.shortcut = _Pointwise(c_in, wide, momentum) if c_in != wide else nn.Identity()
 
     def forward(self, x: SparseTensor) -> SparseTensor:
-        y = self.middle(x.replace(self.narrow(x.features).relu_()))
-        wide = self.widen(y.features)
-        return x.replace(wide.add_(self.shortcut(x.features)).relu_())
+        y = self.middle(x.replace(self.narrow(x.features)))
+        wide = self.widen.linear(y.features)
+        return x.replace(normed(self.widen.norm, wide, self.shortcut(x.features)))
 
 
 class MinkUNet(Backbone):

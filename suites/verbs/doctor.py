@@ -80,13 +80,10 @@ def _data(name: str | None, data: Path | None, plugs: Collection[Path]) -> int:
 
 
 def _gpu() -> int:
-    import torch
+    from lima_bench.suites.verbs.doctor_gpu import gpus
 
-    if not torch.cuda.is_available():
-        raise UserError("gpu", "torch sees no CUDA device.", "Use --device cpu.")
-    for number in range(torch.cuda.device_count()):
-        facts = torch.cuda.get_device_properties(number)
-        _say(f"cuda:{number}", f"{facts.name}, {facts.total_memory / 1e9:.0f} GB")
+    for name, text in gpus():
+        _say(name, text)
     return 0
 
 

@@ -11,6 +11,9 @@ import torch
 from lima_bench.common.errors import UserError
 from lima_bench.datasets.sample import IGNORE
 from lima_bench.downstream.data import ScoreBatches, TrainBatches
+from lima_bench.lima.backbones.catalogue import BACKBONES
+from lima_bench.lima.backbones.sparse.maps import Level
+from lima_bench.lima.loading import batches_from
 from lima_bench.lima.order import Share, Shuffled
 from lima_bench.lima.pairs import project
 from lima_bench.lima.recipes import Augmentation
@@ -43,6 +46,26 @@ def test_a_step_is_pure_and_seeds_differ(make_source, student) -> None:
     assert not torch.equal(first[0].voxels.features[:9], first[2].voxels.features[:9])
     other = _batches(source, student, seed=1)[0]
     assert not torch.equal(other.voxels.features[:9], first[0].voxels.features[:9])
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_maps_are_built_by_whoever_loads(make_source, student, workers) -> None:
+    source = make_source()
+    n_levels = BACKBONES.get(student.backbone).n_levels
+    for items in (
+        _batches(source, student, with_maps=True),
+        ScoreBatches(source, student, 2, with_maps=True),
+    ):
+        for batch in batches_from(items, range(2), workers):
+            expected, level = Level.of(batch.voxels.coords, n_levels), batch.voxels.level
+            while expected.below is not None:
+                assert torch.equal(level.keys, expected.keys)
+                assert torch.equal(level.neighbours.table, expected.neighbours.table)
+                assert torch.equal(level.up.table, expected.up.table)
+                level, expected = level.coarser, expected.coarser
+            assert level.below is None
+    assert _batches(source, student)[0].voxels.level is None
+    assert ScoreBatches(source, student, 2)[0].voxels.level is None
 
 
 def test_the_range_limit_cuts_training_but_not_scoring(make_source, student) -> None:

@@ -17,6 +17,7 @@ from lima_bench.downstream.evaluate import evaluate
 from lima_bench.downstream.recipes import DownstreamRecipe
 from lima_bench.downstream.scores.miou import ConfusionMatrix, mean_iou
 from lima_bench.downstream.segment import load_segmenter
+from lima_bench.lima.backbones import minkunet
 from lima_bench.lima.checkpoint import weights_digest
 from lima_bench.lima.recipes import Length, Optimiser
 
@@ -132,6 +133,14 @@ def test_it_learns_what_heights_mean(
     }
     assert scores.keys() == expected and scores["classes_present"] == 3
     assert all(np.isfinite(value) for value in scores.values())
+
+
+def test_on_a_cpu_the_network_finds_its_maps_in_the_batch(
+    checkpoint, student, sources, tmp_path, monkeypatch
+) -> None:
+    expected = _run(finetune, checkpoint, student, sources, tmp_path / "a")
+    monkeypatch.setattr(minkunet, "Level", None)  # it would build them with this
+    assert _run(finetune, checkpoint, student, sources, tmp_path / "b") == expected
 
 
 class _Killed(Exception):

@@ -8,7 +8,7 @@ from torch import nn
 from lima_bench.common.errors import UserError
 from lima_bench.lima.backbones.catalogue import BACKBONES, build_backbone
 from lima_bench.lima.backbones.minkunet import MinkUNet, Plan, Stage
-from lima_bench.lima.backbones.sparse.layers import BatchNorm
+from lima_bench.lima.backbones.sparse.norm import BatchNorm
 from lima_bench.lima.recipes import VoxelSettings
 from lima_bench.lima.student import Student
 from lima_bench.lima.voxels import voxelise

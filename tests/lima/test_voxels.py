@@ -1,10 +1,13 @@
 """The voxeliser against a dictionary, against closed forms, and on real recordings."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 
 from lima_bench.common.errors import UserError
+from lima_bench.lima.backbones.sparse.maps import Level
 from lima_bench.lima.recipes import VoxelSettings
 from lima_bench.lima.voxels import voxelise
 
@@ -19,6 +22,69 @@ def voxels_of(xyz, settings, cloud_index=None, n_clouds=1):
 
 def some_points(n_points=400, seed=0):
     return np.random.default_rng(seed).normal(0, 2, (n_points, 3)).astype(np.float32)
+
+
+def voxels_in_numpy(xyz, cloud_index, settings, n_clouds):
+    """Rows, first points and inverse by numpy alone, without keys."""
+    position = xyz
+    if settings.kind == "cylindrical":
+        x, y, z = xyz.T
+        position = np.column_stack((np.hypot(x, y), np.degrees(np.arctan2(y, x)), z))
+    position = position / np.asarray(settings.size, dtype=np.float32)
+    whole = np.rint(position) if settings.rounding == "round" else np.floor(position)
+    cells = whole.astype(np.int64)
+    for cloud in range(n_clouds):
+        own = cloud_index == cloud
+        if own.any():
+            lowest = cells[own].min(axis=0)
+            blocks = np.ceil(np.maximum(-lowest, 0) / 16).astype(np.int64)
+            if settings.kind == "cylindrical":
+                blocks[1] = math.ceil(180 / settings.size[1] / 16)
+            cells[own] += -lowest if settings.shift == "minimum" else 16 * blocks
+    rows = np.column_stack((cloud_index, cells))
+    coords, first, inverse = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+    return coords, first, inverse.ravel()
+
+
+@pytest.mark.parametrize("kind", ["cartesian", "cylindrical"])
+@pytest.mark.parametrize("rounding", ["round", "floor"])
+@pytest.mark.parametrize("shift", ["minimum", "aligned16"])
+@pytest.mark.parametrize("size", [(0.1, 1.0, 0.1), (0.5, 3.0, 0.25), (40.0, 90.0, 40.0)])
+def test_every_voxel_is_that_of_numpy(kind, rounding, shift, size):
+    settings = VoxelSettings(kind=kind, rounding=rounding, shift=shift, size=size)
+    rng = np.random.default_rng(0)
+    xyz = (rng.normal(0, 1, (3000, 3)) * rng.uniform(1, 30, (3000, 1))).astype(np.float32)
+    xyz[::3] = np.rint(xyz[::3])  # on edges between cells
+    index = np.repeat([0, 2, 3], 1000)
+    xyz[index == 2] += 100.0
+    coords, first, inverse = voxels_in_numpy(xyz, index, settings, n_clouds=5)
+    voxels = voxelise(xyz, xyz[:, :2], index, settings, n_clouds=5)
+    assert np.array_equal(voxels.coords, coords)
+    assert np.array_equal(voxels.first, first)
+    assert np.array_equal(voxels.inverse, inverse)
+    assert np.array_equal(voxels.features, xyz[first, :2])
+    assert {t.dtype for t in (voxels.coords, voxels.first, voxels.inverse)} == {torch.int64}
+
+
+def test_the_level_is_that_of_the_coordinates():
+    xyz = some_points(3000)
+    settings = CARTESIAN.model_copy(update={"shift": "aligned16"})
+    index = np.repeat([0, 2, 3], 1000)
+    voxels = voxelise(xyz, xyz, index, settings, n_clouds=5, n_levels=3)
+    level, expected = voxels.level, Level.of(voxels.coords, n_levels=3)
+    assert torch.equal(level.coords, voxels.coords)
+    for _ in range(2):
+        assert level.packing == expected.packing
+        assert torch.equal(level.keys, expected.keys)
+        assert torch.equal(level_pairs(level), level_pairs(expected))
+        level, expected = level.coarser, expected.coarser
+    assert voxels_of(xyz, CARTESIAN).level is None
+
+
+def level_pairs(level):
+    maps = (level.neighbours, level.up, level.down)
+    pairs = [kernel_map.forward.pairs for kernel_map in maps]
+    return torch.cat([torch.cat((one.starts, one.rows_in, one.rows_out)) for one in pairs])
 
 
 def test_first_point_of_each_cell_stands_for_it():
@@ -100,6 +166,10 @@ def test_empty_batch():
     assert voxels.coords.shape == (0, 4)
     assert voxels.features.shape == (0, 3)
     assert voxels.n_clouds == 2
+    nothing = np.zeros((0, 3), dtype=np.float32)
+    index = np.zeros(0, dtype=np.int64)
+    voxels = voxelise(nothing, nothing, index, CARTESIAN, n_clouds=2, n_levels=3)
+    assert voxels.level.coarser.n_voxels == 0
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 1e30, 1e9])

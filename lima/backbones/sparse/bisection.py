@@ -42,7 +42,7 @@ def neighbour_links(keys: Int[Tensor, " voxels"], packing: Packing) -> Links:
             table[here.long(), weight] = there.int()
             table[there, N_WEIGHTS - 1 - weight] = here
             at, target = at + hit, target + 1
-    return Links(table)
+    return Links.of(table)
 
 
 def halving_links(
@@ -59,4 +59,4 @@ def halving_links(
     down[parent, corner] = rows.int()
     up = torch.full((len(keys), N_CORNERS), -1, dtype=torch.int32, device=keys.device)
     up[rows, corner] = parent.int()
-    return coarse, Links(down), Links(up)
+    return coarse, Links.of(down), Links.of(up)

@@ -45,10 +45,17 @@ class Engine(Protocol):
 _HERE = "lima_bench.lima.backbones.sparse"
 ENGINES: Registry[Engine] = Registry(
     "engine",
-    {"reference": f"{_HERE}.reference:REFERENCE", "fused": f"{_HERE}.fused:FUSED"},
+    {
+        "reference": f"{_HERE}.reference:REFERENCE",
+        "fused": f"{_HERE}.fused:FUSED",
+        "spconv": f"{_HERE}.spconv_cuda:SPCONV",
+    },
 )
 
-DEFAULTS: Mapping[str, tuple[str, ...]] = {"cpu": ("fused", "reference"), "cuda": ("reference",)}
+DEFAULTS: Mapping[str, tuple[str, ...]] = {
+    "cpu": ("fused", "reference"),
+    "cuda": ("spconv", "reference"),
+}
 """By kind of device, the engines from first to last choice; the last computes anywhere."""
 
 _chosen: list[str] = []

@@ -96,7 +96,7 @@ def _convolve(
 ) -> Float[Tensor, "out wide"]:
     kernels, pairs = _kernels(), links.pairs
     n_weights, c_in, wide = weight.shape
-    out = features.new_empty(len(links.table), wide)
+    out = features.new_empty(links.n_out, wide)
     listed = _arrays(pairs.starts, pairs.rows_in, pairs.rows_out)
     operands, result = _arrays(features, weight), _flat(out)
     over(
@@ -116,7 +116,9 @@ def _gradient_of_features(
     """A convolution over the transposed map with transposed weights."""
     kernels = _kernels()
     n_weights, c_in, c_out = weight.shape
-    turned = weight.new_zeros(n_weights, c_out, _multiple(c_in))
+    wide = _multiple(c_in)
+    make = weight.new_empty if wide == c_in else weight.new_zeros
+    turned = make(n_weights, c_out, wide)
     source, target = _flat(weight), _flat(turned)
     over(
         n_weights,

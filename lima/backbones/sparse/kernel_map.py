@@ -48,23 +48,57 @@ class PairList:
         starts = torch.cat((ends.new_zeros(1), ends)).int()
         return cls(starts, runs[runs >= 0], (block * BLOCK_ROWS + row).int())
 
+    def table(self, n_out: int, n_weights: int) -> Int[Tensor, "out K"]:
+        """The table of these pairs."""
+        lengths = self.starts.diff()
+        runs = torch.arange(len(lengths), device=lengths.device)
+        weights = runs.repeat_interleave(lengths) % n_weights
+        table = self.rows_in.new_full((n_out, n_weights), -1)
+        table[self.rows_out.long(), weights] = self.rows_in
+        return table
+
 
 @dataclass(frozen=True, eq=False)
 class Links:
-    """For every output row, the input row that it meets under each weight.
+    """For every output row, the input row that it meets under each weight, as table or as list.
+
+    One of them is given, the other made from it when an engine first asks. A table is several
+    times the size of its list, and most of it says that there is nothing.
 
     Attributes:
-        table: Input rows, -1 where there is none; int32.
-        pair_list: The same as a list, where whoever built the table made it as well.
+        given: The table, or the list of its pairs.
+        n_out: Number of output rows.
+        n_weights: Number of weights.
     """
 
-    table: Int[Tensor, "out K"]
-    pair_list: PairList | None = None
+    given: Int[Tensor, "out K"] | PairList
+    n_out: int
+    n_weights: int
+
+    @classmethod
+    def of(cls, table: Int[Tensor, "out K"]) -> Links:
+        """The links of a table."""
+        return cls(table, *table.shape)
+
+    @cached_property
+    def table(self) -> Int[Tensor, "out K"]:
+        """Input rows, -1 where there is none; int32."""
+        if isinstance(self.given, PairList):
+            return self.given.table(self.n_out, self.n_weights)
+        return self.given
+
+    @cached_property
+    def single(self) -> Int[Tensor, " out"]:
+        """Where every output row meets one input row under some weight: that row; int32."""
+        if isinstance(self.given, PairList):
+            rows = self.given.rows_in.new_empty(self.n_out)
+            return rows.index_copy_(0, self.given.rows_out.long(), self.given.rows_in)
+        return self.given.amax(dim=1)
 
     @cached_property
     def pairs(self) -> PairList:
         """The table as a list of pairs."""
-        return self.pair_list or PairList.of(self.table)
+        return self.given if isinstance(self.given, PairList) else PairList.of(self.given)
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,12 +122,12 @@ class KernelMap:
     @property
     def n_out(self) -> int:
         """Number of output rows."""
-        return len(self.forward.table)
+        return self.forward.n_out
 
     @property
     def n_in(self) -> int:
         """Number of input rows."""
-        return self.n_out if self.backward is None else len(self.backward.table)
+        return self.n_out if self.backward is None else self.backward.n_out
 
     @property
     def table(self) -> Int[Tensor, "out K"]:
@@ -105,4 +139,4 @@ class KernelMap:
         """The map that carries output rows back to input rows, weight by weight."""
         if self.backward is not None:
             return KernelMap(self.backward, self.forward)
-        return KernelMap(Links(self.table.flip(1)), self.forward)
+        return KernelMap(Links.of(self.table.flip(1)), self.forward)

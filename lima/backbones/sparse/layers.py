@@ -1,4 +1,4 @@
-"""Layers on sparse grids: `SparseTensor`, three convolutions and `BatchNorm`.
+"""Layers on sparse grids: `SparseTensor` and three convolutions.
 
 Weights are stored for no engine in particular: ``[K, c_in, c_out]``, in the order of
 `lima_bench.lima.backbones.sparse.kernel_map`, without bias. They start as in MinkowskiEngine:
@@ -86,27 +86,3 @@ class UpConv(_Convolution):
         """Features of the cells of `level`, whose `coarser` is the level of `x`."""
         features = engine_on(x.features.device).convolve(x.features, self.weight, level.up)
         return SparseTensor(features, level)
-
-
-class BatchNorm(nn.BatchNorm1d):
-    """Batch normalisation over all cells of all clouds of the batch.
-
-    A single cell has no variance to learn from: it is normalised by the running statistics.
-    """
-
-    def forward(self, features: Float[Tensor, "voxels channels"]) -> Tensor:
-        """Normalised features; updates the running statistics in training mode."""
-        learns = self.training and len(features) > 1
-        if learns and self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
-        return torch.batch_norm(
-            features,
-            self.weight,
-            self.bias,
-            self.running_mean,
-            self.running_var,
-            learns,
-            self.momentum or 0.0,
-            self.eps,
-            torch.backends.cudnn.enabled,
-        )

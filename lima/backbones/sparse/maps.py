@@ -82,7 +82,7 @@ class Level:
     @cached_property
     def parent(self) -> Int[Tensor, " voxels"]:
         """For each cell, the row of the coarser cell that holds it; int32."""
-        return self.up.table.amax(dim=1)
+        return self.up.forward.single
 
     @property
     def _descent(self) -> Descent:

@@ -11,8 +11,10 @@ import torch
 
 from lima_bench.common.errors import UserError
 from lima_bench.datasets.sample import Source
+from lima_bench.lima.backbones.catalogue import BACKBONES
 from lima_bench.lima.batch import Batch
 from lima_bench.lima.batching import ImageInputs, Planner, PretrainBatches
+from lima_bench.lima.loading import batches_from
 from lima_bench.lima.methods.catalogue import ScalrSettings
 from lima_bench.lima.methods.scalr import Scalr
 from lima_bench.lima.order import Share, make_order
@@ -26,7 +28,7 @@ from lima_bench.lima.recipes import (
     VoxelSettings,
 )
 from lima_bench.lima.resize import squeeze
-from lima_bench.lima.tree import map_tensors
+from lima_bench.lima.tree import map_tensors, to_device
 from lima_bench.lima.views import ScanInput, View, ViewPlan, plain_plan
 
 SIZE = (16, 24)
@@ -62,6 +64,7 @@ def _batches(source: Source, method: type = Plain, **changes) -> PretrainBatches
         "seed": 0,
         "rank": 0,
         "world": 1,
+        "with_maps": False,
         **changes,
     }
     share = Share(options["recipe"].batch_size, options["rank"], options["world"])
@@ -74,6 +77,7 @@ def _batches(source: Source, method: type = Plain, **changes) -> PretrainBatches
         make_order("shuffled", source.frames, share, options["seed"]),
         seed=options["seed"],
         rank=options["rank"],
+        with_maps=options["with_maps"],
     )
 
 
@@ -95,6 +99,27 @@ def test_a_step_is_pure(make_source) -> None:
     fresh = pickle.loads(pickle.dumps(_batches(source, Mixed)))
     assert all(_same(fresh[step], expected[step]) for step in (3, 0, 2, 1))
     assert not _same(_batches(source, Mixed, seed=1)[0], expected[0])
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_maps_are_built_by_whoever_loads(make_source, workers) -> None:
+    batches = _batches(make_source(), with_maps=True)
+    loaded = list(batches_from(batches, range(3), workers))
+    assert all(_same(batch, batches[step]) for step, batch in enumerate(loaded))
+    for batch in loaded:
+        level = batch.voxels.level
+        assert torch.equal(level.coords, batch.voxels.coords)
+        for _ in range(BACKBONES.get(STUDENT.backbone).n_levels - 1):
+            level = level.coarser
+        assert level.below is None
+    assert _batches(make_source())[0].voxels.level is None
+
+
+def test_the_cpu_takes_a_batch_as_it_is(make_source) -> None:
+    batch = _batches(make_source(), with_maps=True)[0]
+    moved = _flat(to_device(batch, "cpu"))
+    assert [t.data_ptr() for t in moved] == [t.data_ptr() for t in _flat(batch)]
+    assert len(moved) > 40
 
 
 def test_ranks_see_different_frames_and_motions(make_source) -> None:

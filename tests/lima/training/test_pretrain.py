@@ -10,6 +10,7 @@ import torch
 
 from lima_bench.common.errors import UserError
 from lima_bench.common.progress import silent
+from lima_bench.lima.backbones import minkunet
 from lima_bench.lima.checkpoint import load_student, read_meta
 from lima_bench.lima.features import build_grids
 from lima_bench.lima.methods.catalogue import METHODS, MethodCard
@@ -95,6 +96,15 @@ def test_random_hands_out_the_weights_that_all_start_from(source, tmp_path) -> N
     assert all(torch.equal(found[name], value) for name, value in start.state_dict().items())
     other = new_student(STUDENT, bn_momentum=0.05, seed=4)
     assert not torch.equal(*(next(s.parameters()) for s in (start, other)))
+
+
+def test_on_a_cpu_the_student_finds_its_maps_in_the_batch(
+    source, caches, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(minkunet, "Level", None)  # it would build them with this
+    path = tmp_path / "checkpoint.safetensors"
+    lesson = _lesson(source, "scalr", **caches)
+    assert pretrain(lesson, seed=0, folder=tmp_path, checkpoint=path)["steps"] == 5
 
 
 @pytest.mark.parametrize("method", ["slidr", "scalr", "lima"])

@@ -1,0 +1,48 @@
+"""Compile this part's inner loops ahead: ``python -m lima_bench.lima.warm``.
+
+numba keeps the machine code on disk beside the sources, so set-up pays for it once and every later
+process loads it. Without this step the first batch compiles by itself.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from lima_bench.lima.backbones.sparse.engine import engine_on
+from lima_bench.lima.backbones.sparse.maps import Level
+from lima_bench.lima.backbones.sparse.norm import BatchNorm, normed
+from lima_bench.lima.recipes import VoxelSettings
+from lima_bench.lima.voxels import voxelise
+
+
+def main() -> None:
+    """Take every compiled step once, on a handful of points."""
+    warm_convolution(warm_voxels())
+    warm_norm()
+
+
+def warm_voxels() -> Level:
+    """Points to voxels to kernel maps, by way of the voxeliser's keys and of coordinates."""
+    points = np.random.default_rng(0).normal(0.0, 2.0, (64, 3)).astype(np.float32)
+    cloud_index = np.repeat(np.arange(2), 32)
+    voxels = voxelise(points, points, cloud_index, VoxelSettings(), n_clouds=2, n_levels=2)
+    return Level.of(voxels.coords, n_levels=2)
+
+
+def warm_convolution(level: Level) -> None:
+    """A convolution and both of its gradients, by the engine that computes here."""
+    features, weight = torch.ones(level.n_voxels, 2), torch.ones(27, 2, 2)
+    features.requires_grad_(), weight.requires_grad_()
+    engine = engine_on(features.device)
+    engine.convolve(features, weight, level.neighbours).sum().backward()  # type: ignore[no-untyped-call]
+
+
+def warm_norm() -> None:
+    """Batch normalisation and its gradient."""
+    features = torch.ones(4, 2, requires_grad=True)
+    normed(BatchNorm(2), features).sum().backward()  # type: ignore[no-untyped-call]
+
+
+if __name__ == "__main__":
+    main()
