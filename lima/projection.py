@@ -31,19 +31,20 @@ _SLOPES: dict[str, Callable[[Float[Tensor, " rows"]], Float[Tensor, " rows"]]] =
 
 
 def projected_distances(
-    points: Float[Tensor, "rows narrow"],
+    points: Float[Tensor, "points narrow"],
+    rows: Int[Tensor, " meetings"],
     head: nn.Linear,
     targets: Float[Tensor, "targets width"],
-    met: Int[Tensor, " rows"],
+    met: Int[Tensor, " meetings"],
     kind: DistanceKind = "l2norm",
-) -> Float[Tensor, " rows"]:
-    """`lima_bench.lima.losses.unit_distances` of ``head(points)`` to ``targets[met]``.
+) -> Float[Tensor, " meetings"]:
+    """`lima_bench.lima.losses.unit_distances` of ``head(points[rows])`` to ``targets[met]``.
 
     Gradients flow into points and head; never into targets, which are brought to unit length in
     place: a point of several views meets its target as often.
     """
     found: Tensor = _Projected.apply(  # type: ignore[no-untyped-call]
-        points, head.weight, head.bias, _directions(targets.detach()), met, kind
+        points, rows, head.weight, head.bias, _directions(targets.detach()), met, kind
     )
     return found
 
@@ -63,60 +64,67 @@ class _Projected(Function):
     @staticmethod
     def forward(
         ctx: Any,
-        points: Float[Tensor, "rows narrow"],
+        points: Float[Tensor, "points narrow"],
+        rows: Int[Tensor, " meetings"],
         weight: Float[Tensor, "width narrow"],
         bias: Float[Tensor, " width"] | None,
         targets: tuple[Float[Tensor, "targets width"], Float[Tensor, " targets"]],
-        met: Int[Tensor, " rows"],
+        met: Int[Tensor, " meetings"],
         kind: DistanceKind,
-    ) -> Float[Tensor, " rows"]:
+    ) -> Float[Tensor, " meetings"]:
         directions, there = targets
         ctx.dtype = F.linear(points[:0], weight).dtype  # half precision under autocast
-        extended, matrix = _affine(points, weight, bias, ctx.dtype)
-        distance, scale = (directions.new_empty(len(points)) for _ in range(2))
-        for part in block_slices(len(points), len(weight), points.device):
-            projected = widen(extended[part] @ matrix.T)
+        matrix = _matrix(weight, bias, ctx.dtype)
+        distance, scale = (directions.new_empty(len(rows)) for _ in range(2))
+        for part in block_slices(len(rows), len(weight), points.device):
+            projected = widen(_extended(points, rows[part], matrix) @ matrix.T)
             length = _inverse_length(projected)
             apart = directions.index_select(0, met[part]).addcmul_(projected, length, value=-1)
             distance[part] = torch.linalg.vector_norm(apart, dim=1)
             scale[part] = length.squeeze(1)
-        ctx.save_for_backward(points, weight, bias, directions, there, met, distance, scale)
+        ctx.save_for_backward(points, rows, weight, bias, directions, there, met, distance, scale)
         ctx.kind = kind
         return DISTANCES[kind](distance)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Float[Tensor, " rows"]) -> tuple[Tensor | None, ...]:
-        points, weight, bias, directions, there, met, distance, scale = ctx.saved_tensors
+    def backward(ctx: Any, grad: Float[Tensor, " meetings"]) -> tuple[Tensor | None, ...]:
+        points, rows, weight, bias, directions, there, met, distance, scale = ctx.saved_tensors
         # With u = p / |p| and v the target, d|u - v| / dp = ((u . v) u - v) / (|p| |u - v|).
         pull = grad * _SLOPES[ctx.kind](distance) * scale * there[met]
         cosine = 1 - distance.square() / 2
         inward, outward = -pull[:, None], (pull * cosine * scale)[:, None]
-        extended, matrix = _affine(points, weight, bias, ctx.dtype)
-        grad_points = torch.empty_like(points)
+        matrix = _matrix(weight, bias, ctx.dtype)
+        grad_points = torch.zeros_like(points)
         grad_matrix = torch.zeros_like(matrix, dtype=weight.dtype)
-        for part in block_slices(len(points), len(weight), points.device):
-            projected = widen(extended[part] @ matrix.T)
+        for part in block_slices(len(rows), len(weight), points.device):
+            extended = _extended(points, rows[part], matrix)
+            projected = widen(extended @ matrix.T)
             wide = directions.index_select(0, met[part]).mul_(inward[part])
             wide = wide.addcmul_(projected, outward[part]).to(ctx.dtype)
-            grad_points[part] = wide @ matrix[:, : points.shape[1]]
-            grad_matrix += wide.T @ extended[part]
+            narrow = (wide @ matrix[:, : weight.shape[1]]).to(points.dtype)
+            grad_points.index_add_(0, rows[part], narrow)
+            grad_matrix += wide.T @ extended
         grad_weight = grad_matrix[:, : weight.shape[1]]
         grad_bias = None if bias is None else grad_matrix[:, -1]
-        return grad_points, grad_weight, grad_bias, None, None, None
+        return grad_points, None, grad_weight, grad_bias, None, None, None
 
 
-def _affine(
-    points: Float[Tensor, "rows narrow"],
-    weight: Float[Tensor, "width narrow"],
-    bias: Float[Tensor, " width"] | None,
-    dtype: torch.dtype,
-) -> tuple[Tensor, Tensor]:
-    """Points and weight such that their product has the bias in it: one more column in each."""
-    if bias is None:
-        return points.to(dtype), weight.to(dtype)
-    ones = points.new_ones((len(points), 1))
-    return torch.cat([points, ones], 1).to(dtype), torch.cat([weight, bias[:, None]], 1).to(dtype)
+def _matrix(
+    weight: Float[Tensor, "width narrow"], bias: Float[Tensor, " width"] | None, dtype: torch.dtype
+) -> Float[Tensor, "width columns"]:
+    """The weight, with the bias as one more column."""
+    return (weight if bias is None else torch.cat([weight, bias[:, None]], dim=1)).to(dtype)
+
+
+def _extended(
+    points: Float[Tensor, "points narrow"],
+    rows: Int[Tensor, " some"],
+    matrix: Float[Tensor, "width columns"],
+) -> Float[Tensor, "some columns"]:
+    """Some points, with a 1 for the bias where the matrix has one."""
+    asked = points.index_select(0, rows).to(matrix.dtype)
+    return asked if asked.shape[1] == matrix.shape[1] else F.pad(asked, (0, 1), value=1.0)
 
 
 def _inverse_length(vectors: Float[Tensor, "some width"]) -> Float[Tensor, "some 1"]:
