@@ -2,14 +2,13 @@
 
 Offers `rows`. The real loop (`lima.loop.fit`) runs at the embedded profile's sizes over batches
 that are loaded beforehand, kernel maps included, as loading processes do in a table. Convolutions
-are timed inside the engine and losses at the functions of `lima.losses` that the methods call, both
-forward and backward (`benchmarks.stopwatch`); everything else counts as outside: features of
-pixels, alignment, normalisation, heads, gradients' bookkeeping, optimiser.
+are timed inside the engine and losses in `lima.projection`, which computes head and distance in
+one, both forward and backward (`benchmarks.stopwatch`); everything else counts as outside: features
+of pixels, the memory, normalisation, gradients' bookkeeping, optimiser.
 """
 
 from __future__ import annotations
 
-import importlib
 import tempfile
 import time
 from collections.abc import Sequence
@@ -38,20 +37,19 @@ from lima_bench.lima.methods.catalogue import METHODS
 from lima_bench.lima.optimise import one_group
 from lima_bench.lima.order import Share, make_order
 from lima_bench.lima.pretrain import new_student
+from lima_bench.lima.projection import _Projected
 
 TARGET = 0.25
 WARM_UP = 3
-LOSSES = {
-    "scalr": ("lima_bench.lima.methods.scalr", "unit_distance"),
-    "lima": ("lima_bench.lima.methods.lima", "unit_distances"),
-}
-"""By method, the module and the name of the loss that it calls."""
+METHODS_MEASURED = ("scalr", "lima")
 
 
 def rows(quick: bool) -> list[Row]:
     """Per method the share outside, and what a batch costs to load beside it."""
     inputs = lesson_inputs(quick)
-    return [row for method in LOSSES for row in _rows_of(method, inputs, 4 if quick else 30)]
+    return [
+        row for method in METHODS_MEASURED for row in _rows_of(method, inputs, 4 if quick else 30)
+    ]
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ def _rows_of(method: str, inputs: Inputs, n_steps: int) -> list[Row]:
     started = time.process_time()
     loaded = [_with_maps(planned[step], inputs) for step in range(n_steps)]
     load_ms = (time.process_time() - started) / n_steps * 1e3
-    ticks = _watched(method, module, loaded, inputs)
+    ticks = _watched(module, loaded, inputs)
     spans = [
         (b.whole - a.whole, b.convolutions - a.convolutions, b.losses - a.losses)
         for a, b in pairwise(ticks)
@@ -121,9 +119,7 @@ class _Loaded(Dataset[Batch]):
         return self.batches[step]
 
 
-def _watched(
-    method: str, module: nn.Module, loaded: Sequence[Batch], inputs: Inputs
-) -> list[_Clock]:
+def _watched(module: nn.Module, loaded: Sequence[Batch], inputs: Inputs) -> list[_Clock]:
     """The clocks after every step but the first few."""
     convolutions, losses = Stopwatch(), Stopwatch()
     ticks: list[_Clock] = []
@@ -133,11 +129,9 @@ def _watched(
         ticks.append(_Clock(now, convolutions.seconds, losses.seconds))
 
     engine = TimedEngine(ENGINES.get(our_engine()), convolutions)
-    home, loss = LOSSES[method]
-    plain = getattr(importlib.import_module(home), loss)
     with (
         tempfile.TemporaryDirectory() as folder,
-        patch(f"{home}.{loss}", losses.around(plain)),
+        losses.inside(_Projected),
         patch(f"{layers.__name__}.engine_on", lambda _: engine),
     ):
         fit(

@@ -8,9 +8,11 @@ keep their bits.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
@@ -39,6 +41,26 @@ class Stopwatch:
             return result
 
         return timed
+
+    @contextmanager
+    def inside(self, function: type[Function]) -> Iterator[None]:
+        """Time a hand-written `Function`, forward and backward, while in the block."""
+        parts = {
+            name: staticmethod(self._counted(getattr(function, name)))
+            for name in ("forward", "backward")
+        }
+        with patch.multiple(function, **parts):
+            yield
+
+    def _counted(self, part: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*arguments: Any) -> Any:
+            started = time.process_time()
+            try:
+                return part(*arguments)
+            finally:
+                self.seconds += time.process_time() - started
+
+        return counted
 
 
 @dataclass(frozen=True)

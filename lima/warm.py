@@ -12,6 +12,7 @@ import torch
 from lima_bench.lima.backbones.sparse.engine import engine_on
 from lima_bench.lima.backbones.sparse.maps import Level
 from lima_bench.lima.backbones.sparse.norm import BatchNorm, normed
+from lima_bench.lima.nearest import nearest_rows
 from lima_bench.lima.recipes import VoxelSettings
 from lima_bench.lima.voxels import voxelise
 
@@ -20,6 +21,7 @@ def main() -> None:
     """Take every compiled step once, on a handful of points."""
     warm_convolution(warm_voxels())
     warm_norm()
+    warm_search()
 
 
 def warm_voxels() -> Level:
@@ -42,6 +44,12 @@ def warm_norm() -> None:
     """Batch normalisation and its gradient."""
     features = torch.ones(4, 2, requires_grad=True)
     normed(BatchNorm(2), features).sum().backward()  # type: ignore[no-untyped-call]
+
+
+def warm_search() -> None:
+    """The search for past neighbours."""
+    points = np.zeros((4, 3), dtype=np.float32)
+    nearest_rows(points, np.eye(4), points, radius_m=0.5)
 
 
 if __name__ == "__main__":
