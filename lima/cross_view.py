@@ -73,18 +73,18 @@ class Sight:
 
     def take(self, rows: Int[Tensor, " asked"]) -> Sight:
         """These rows, in this order."""
-        begin = self.first[rows]
-        count = self.first[rows + 1] - begin
+        begin = self.first.index_select(0, rows)
+        count = self.first.index_select(0, rows + 1) - begin
         first = F.pad(count.cumsum(0, dtype=count.dtype), (1, 0))
         row = torch.repeat_interleave(count)
-        nth = torch.arange(len(row), device=rows.device, dtype=count.dtype) - first[row]
-        samples = begin[row] + nth
+        nth = torch.arange(len(row), device=rows.device, dtype=count.dtype) - first.index_select(0, row)
+        samples = begin.index_select(0, row) + nth
         return replace(
             self,
-            point=self.point[rows],
+            point=self.point.index_select(0, rows),
             first=first,
-            cells=self.cells[samples],
-            shares=self.shares[samples],
+            cells=self.cells.index_select(0, samples),
+            shares=self.shares.index_select(0, samples),
         )
 
     def once(self) -> Sight:

@@ -14,7 +14,7 @@ from lima_bench.lima.voxels import Voxels
 
 
 class Student(nn.Module):
-    """A 3D backbone, asked per point.
+    """A 3D backbone, asked per point or per voxel.
 
     Args:
         backbone: Gives features per voxel.
@@ -31,6 +31,11 @@ class Student(nn.Module):
 
     def forward(self, voxels: Voxels) -> Float[Tensor, "points width"]:
         """Each point takes the feature of its voxel."""
-        features = self.backbone(voxels)
+        features = self.per_voxel(voxels)
         # Of the ways to index rows, embedding has the fast and repeatable backward.
         return functional.embedding(voxels.inverse, features)
+
+    def per_voxel(self, voxels: Voxels) -> Float[Tensor, "voxels width"]:
+        """The features themselves, for those who need few points or go over them in parts."""
+        features: Tensor = self.backbone(voxels)
+        return features

@@ -76,9 +76,13 @@ class Lima(nn.Module):
         """Distance of the student to the targets; the scans then enter the memory."""
         targets = self.targets(batch)
         rows, met = meet(batch.source, targets.point, len(batch.xyz))
-        points = self.student(batch.voxels)
         distances = projected_distances(
-            points, rows, self.head, targets.features, met, self.settings.distance
+            self.student.per_voxel(batch.voxels),
+            batch.voxels.inverse[rows],
+            self.head,
+            targets.features,
+            met,
+            self.settings.distance,
         )
         view, n_views = batch.view[rows], batch.voxels.n_clouds
         loss = Loss(distill=self._mean(distances, view, 0, batch.n_scan_views))

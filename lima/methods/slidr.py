@@ -47,9 +47,9 @@ class Slidr(nn.Module):
     ) -> tuple[Float[Tensor, "groups width"], Int[Tensor, " groups"]]:
         """Mean unit embedding of each superpixel's points; a point seen twice counts twice."""
         kept, rows = paired_rows(batch)
+        cells = unit(self.point_head(self.student.per_voxel(batch.voxels)))
         # Of the ways to index rows, embedding has the fast and repeatable backward.
-        seen = functional.embedding(rows, self.student(batch.voxels))
-        points = unit(self.point_head(seen))
+        points = functional.embedding(batch.voxels.inverse[rows], cells)
         pairs = batch.pairs
         image = pairs.image[kept]
         segment = superpixels[image, pairs.row[kept], pairs.col[kept]].long()
