@@ -77,8 +77,8 @@ class Sight:
         count = self.first.index_select(0, rows + 1) - begin
         first = F.pad(count.cumsum(0, dtype=count.dtype), (1, 0))
         row = torch.repeat_interleave(count)
-        nth = torch.arange(len(row), device=rows.device, dtype=count.dtype) - first.index_select(0, row)
-        samples = begin.index_select(0, row) + nth
+        samples = torch.arange(len(row), device=rows.device, dtype=count.dtype)
+        samples += (begin - first[:-1]).index_select(0, row)
         return replace(
             self,
             point=self.point.index_select(0, rows),

@@ -125,7 +125,8 @@ class _Lender:
         slot = torch.nonzero(rows >= 0).squeeze(1)
         edges = torch.tensor([*(part.start for part in parts), len(point)], device=slot.device)
         bounds: list[int] = torch.searchsorted(slot, edges).tolist()
-        return cls(frame.age, slot, frame.sight.unpacked(dtype).take(rows.index_select(0, slot)), bounds)
+        sight = frame.sight.unpacked(dtype).take(rows.index_select(0, slot))
+        return cls(frame.age, slot, sight, bounds)
 
     def of_block(self, number: int) -> tuple[Int[Tensor, " lent"], Float[Tensor, "lent width"]]:
         """Targets of one block, and what each is lent."""

@@ -138,11 +138,11 @@ class Lima(nn.Module):
     ) -> Int[Tensor, " points"]:
         """Where the scan's points lie in a past frame: as the loader found, or searched for now."""
         if scan.matches is not None and index in scan.matches.indices:
-            return scan.matches.rows[scan.matches.indices.index(index)].long()
+            return scan.matches.rows[scan.matches.indices.index(index)]
         now = _placed(xyz, scan.lidar_to_global)
         then = _placed(frame.xyz, frame.lidar_to_global)
         found = torch.from_numpy(nearest(now, then, self.settings.radius_m))
-        return found.to(xyz.device).long()
+        return found.to(xyz.device)
 
     def _mean(
         self,
