@@ -3,8 +3,8 @@
 Offers `rows`; ``python -m benchmarks.frames [--full]`` prints the curve itself. Every point runs in
 a process of its own (`benchmarks.recall`), points take turns. As in the paper the student is a
 MinkUNet-34 and the teacher's features are 768 wide, for six cameras of 16 x 32 patches; scans are
-the built-in world's, as dense as a nuScenes sensor's. Unless in full, voxels are twice as long as the
-paper's: the student then costs half, so what the memory adds weighs twice.
+the built-in world's, as dense as a nuScenes sensor's. Unless in full, voxels are twice as long as
+the paper's: the student then costs half, so what the memory adds weighs twice.
 
 LiMA shows one mixture for every two scans, so its student sees half as many rows again as ScaLR's;
 the curve without mixtures is given for orientation.

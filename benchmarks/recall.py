@@ -1,8 +1,9 @@
 """One point of LiMA's curve, in a process of its own: seconds and peak memory of training steps.
 
-Offers `Setting`, `Cost` and `cost`. ``python -m benchmarks.recall SETTING`` prints a `Cost` as JSON, SETTING being JSON as well. Steps
-are those of the real method on batches of the real loader; the teacher's grids are noise of the
-wanted width, whose values cost the same as any others. The memory is filled first.
+Offers `Setting`, `Cost` and `cost`. ``python -m benchmarks.recall SETTING`` prints a `Cost` as
+JSON, SETTING being JSON as well. Steps are those of the real method on batches of the real loader;
+the teacher's grids are noise of the wanted width, whose values cost the same as any others. The
+memory is filled first.
 """
 
 from __future__ import annotations

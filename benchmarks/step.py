@@ -2,10 +2,10 @@
 
 Offers `rows`. The real loop (`lima.loop.fit`) runs at the embedded profile's sizes over batches
 that are loaded beforehand, kernel maps included, as loading processes do in a table. Convolutions
-are timed inside the engine, the loss in `lima.projection.projected_distances`, which computes the
-head together with it, both forward and backward (`benchmarks.stopwatch`). The shortcuts' kernels of
-1 are convolutions like all others, although a matrix product computes them. Everything else counts
-as outside: features of pixels, targets, normalisation, bookkeeping of gradients, optimiser.
+are timed inside the engine, those of kernel 1 beside it, and losses in `lima.projection`, which
+computes head and distance in one, both forward and backward (`benchmarks.stopwatch`); everything
+else counts as outside: features of pixels, the memory, normalisation, gradients' bookkeeping,
+optimiser.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any
 from unittest.mock import patch
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from benchmarks.contenders import our_engine
@@ -28,7 +29,6 @@ from benchmarks.rows import Row, Sample
 from benchmarks.stopwatch import Stopwatch, TimedEngine
 from benchmarks.streets import Inputs, lesson_inputs
 from lima_bench.lima.api import load_method
-from lima_bench.lima.backbones.minkunet import Pointwise
 from lima_bench.lima.backbones.sparse import layers
 from lima_bench.lima.backbones.sparse.engine import ENGINES
 from lima_bench.lima.batch import Batch
@@ -39,7 +39,7 @@ from lima_bench.lima.methods.catalogue import METHODS
 from lima_bench.lima.optimise import one_group
 from lima_bench.lima.order import Share, make_order
 from lima_bench.lima.pretrain import new_student
-from lima_bench.lima.projection import projected_distances
+from lima_bench.lima.projection import _Projected
 
 TARGET = 0.25
 WARM_UP = 3
@@ -68,7 +68,7 @@ def _rows_of(method: str, inputs: Inputs, n_steps: int) -> list[Row]:
     started = time.process_time()
     loaded = [planned[step] for step in range(n_steps)]
     load_ms = (time.process_time() - started) / n_steps * 1e3
-    ticks = _watched(method, module, loaded, inputs)
+    ticks = _watched(module, loaded, inputs)
     spans = [
         (b.whole - a.whole, b.convolutions - a.convolutions, b.losses - a.losses)
         for a, b in pairwise(ticks)
@@ -103,38 +103,6 @@ def _taught(method: str, inputs: Inputs) -> tuple[nn.Module, PretrainBatches]:
     return module, batches
 
 
-@dataclass(frozen=True)
-class _Head:
-    """What a loss wants of a linear layer."""
-
-    weight: Tensor
-    bias: Tensor
-
-
-def _timed_distances(stopwatch: Stopwatch, features: Tensor, *others: Any) -> Tensor:
-    """`projected_distances`: differentiable in the features and in the head among `others`."""
-    at = next(place for place, one in enumerate(others) if isinstance(one, nn.Linear))
-    before, head, after = others[:at], others[at], others[at + 1 :]
-    loss: Callable[..., Tensor] = projected_distances
-
-    def distances(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        return loss(features, *before, _Head(weight, bias), *after)
-
-    return stopwatch.call(distances, features, head.weight, head.bias)
-
-
-class _TimedKernelOfOne(nn.Module):
-    """A shortcut's convolution, timed."""
-
-    def __init__(self, linear: nn.Linear, stopwatch: Stopwatch) -> None:
-        super().__init__()
-        self.linear, self.stopwatch = linear, stopwatch
-
-    def forward(self, features: Tensor) -> Tensor:
-        """As the convolution inside, which has no bias."""
-        return self.stopwatch.call(nn.functional.linear, features, self.linear.weight)
-
-
 class _Loaded(Dataset[Batch]):
     """Batches that lie in memory."""
 
@@ -146,9 +114,7 @@ class _Loaded(Dataset[Batch]):
         return self.batches[step]
 
 
-def _watched(
-    method: str, module: nn.Module, loaded: Sequence[Batch], inputs: Inputs
-) -> list[_Clock]:
+def _watched(module: Any, loaded: Sequence[Batch], inputs: Inputs) -> list[_Clock]:
     """The clocks after every step but the first few."""
     convolutions, losses = Stopwatch(), Stopwatch()
     ticks: list[_Clock] = []
@@ -157,14 +123,11 @@ def _watched(
         now = time.process_time()
         ticks.append(_Clock(now, convolutions.seconds, losses.seconds))
 
-    for part in module.modules():
-        if isinstance(part, Pointwise):
-            part.linear = _TimedKernelOfOne(part.linear, convolutions)
     engine = TimedEngine(ENGINES.get(our_engine()), convolutions)
-    loss = f"lima_bench.lima.methods.{method}.projected_distances"
+    _time_kernels_of_one(module.student, convolutions)
     with (
         tempfile.TemporaryDirectory() as folder,
-        patch(loss, partial(_timed_distances, losses)),
+        losses.inside(_Projected),
         patch(f"{layers.__name__}.engine_on", lambda _: engine),
     ):
         fit(
@@ -179,5 +142,18 @@ def _watched(
             observe=tick,
         )
     if not (convolutions.seconds and losses.seconds):
-        raise RuntimeError(f"{method} went past the timed convolutions or the timed loss")
+        raise RuntimeError(
+            f"{method} called neither convolutions nor {loss} through their wrappers"
+        )
     return ticks[WARM_UP - 1 :]
+
+
+def _time_kernels_of_one(student: nn.Module, stopwatch: Stopwatch) -> None:
+    """A convolution whose kernel is one cell runs outside the engine, as a matrix product."""
+    for layer in student.modules():
+        if isinstance(layer, nn.Linear):
+            layer.forward = partial(_product, stopwatch.around(F.linear), layer)  # type: ignore[method-assign]
+
+
+def _product(timed: Callable[..., Tensor], layer: nn.Linear, features: Tensor) -> Tensor:
+    return timed(features, layer.weight)

@@ -72,6 +72,9 @@ class Student(Protocol):
     def __call__(self, voxels: Voxels) -> Float[Tensor, "rows width"]:
         """One feature per point that went into the voxels."""
 
+    def per_voxel(self, voxels: Voxels) -> Float[Tensor, "voxels width"]:
+        """One feature per voxel; a point's is that of its voxel (`Voxels.inverse`)."""
+
 
 M = TypeVar("M", bound=type[nn.Module])
 

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from lima_bench.lima.batch import PairIndex
 from lima_bench.lima.blocks import block_slices
-from lima_bench.lima.losses import TINY, widen
+from lima_bench.lima.losses import inverse_length, widen
 from lima_bench.lima.methods.catalogue import Cva
 from lima_bench.lima.sampling import corners
 
@@ -73,18 +73,18 @@ class Sight:
 
     def take(self, rows: Int[Tensor, " asked"]) -> Sight:
         """These rows, in this order."""
-        begin = self.first[rows]
-        count = self.first[rows + 1] - begin
+        begin = self.first.index_select(0, rows)
+        count = self.first.index_select(0, rows + 1) - begin
         first = F.pad(count.cumsum(0, dtype=count.dtype), (1, 0))
         row = torch.repeat_interleave(count)
-        nth = torch.arange(len(row), device=rows.device, dtype=count.dtype) - first[row]
-        samples = begin[row] + nth
+        samples = torch.arange(len(row), device=rows.device, dtype=count.dtype)
+        samples += (begin - first[:-1]).index_select(0, row)
         return replace(
             self,
-            point=self.point[rows],
+            point=self.point.index_select(0, rows),
             first=first,
-            cells=self.cells[samples],
-            shares=self.shares[samples],
+            cells=self.cells.index_select(0, samples),
+            shares=self.shares.index_select(0, samples),
         )
 
     def once(self) -> Sight:
@@ -164,9 +164,8 @@ def _unified(
 def _inverse_lengths(every: Sight) -> Float[Tensor, " samples"]:
     """1 / length of each sample's feature; 0 where the length is 0."""
     parts = block_slices(len(every), every.grids.shape[1], every.grids.device)
-    lengths = [every.features(part.start, part.stop).norm(dim=1) for part in parts]
-    length = torch.cat([every.shares.new_zeros(0), *lengths])
-    return (length > TINY) / length.clamp_min(TINY)
+    found = [inverse_length(every.features(part.start, part.stop)) for part in parts]
+    return torch.cat([every.shares.new_zeros(0, 1), *found]).squeeze(1)
 
 
 def _centredness(pairs: PairIndex, size: tuple[int, int]) -> Float[Tensor, " pairs"]:

@@ -211,7 +211,7 @@ def standardise(
     std: Float[Tensor, " width"],
 ) -> Float[Tensor, "images h w width"]:
     """Every channel with mean 0 and deviation 1 over the data set; constant channels become 0."""
-    return (grids.float() - mean) / std.clamp(min=1e-6)
+    return grids.to(torch.float32, copy=True).sub_(mean).div_(std.clamp(min=1e-6))
 
 
 @dataclass(frozen=True)

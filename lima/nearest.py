@@ -39,6 +39,7 @@ def nearest_rows(current: Float32, carry: Float64, past: Float32, radius_m: floa
         radius_m: How far a neighbour may be.
     """
     current, past = (np.require(xyz, np.float32, ("C", "W")) for xyz in (current, past))
+    carry = np.require(carry, np.float64, ("C", "W"))
     found = np.full(len(current), -1, dtype=np.int32)
     if len(past) == 0 or len(current) == 0:
         return found
@@ -58,7 +59,7 @@ def nearest_rows(current: Float32, carry: Float64, past: Float32, radius_m: floa
             low,
             edge,
             counts,
-            radius_m,
+            float(radius_m),
             found[first:last],
         ),
     )

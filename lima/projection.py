@@ -19,7 +19,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from lima_bench.lima.blocks import block_slices
-from lima_bench.lima.losses import DISTANCES, TINY, DistanceKind, widen
+from lima_bench.lima.losses import DISTANCES, TINY, DistanceKind, inverse_length, widen
 
 _SLOPES: dict[str, Callable[[Float[Tensor, " rows"]], Float[Tensor, " rows"]]] = {
     "l2norm": lambda distance: (distance > 0) / distance.clamp_min(TINY),
@@ -44,7 +44,7 @@ def projected_distances(
     place: a point of several views meets its target as often.
     """
     found: Tensor = _Projected.apply(  # type: ignore[no-untyped-call]
-        points, rows, head.weight, head.bias, _directions(targets.detach()), met, kind
+        points, rows, head.weight, head.bias, targets.detach(), met, kind
     )
     return found
 
@@ -54,7 +54,7 @@ def _directions(targets: Float[Tensor, "targets width"]) -> tuple[Tensor, Tensor
     targets = widen(targets)
     there = targets.new_empty(len(targets))
     for part in block_slices(len(targets), targets.shape[1], targets.device):
-        scale = _inverse_length(targets[part])
+        scale = inverse_length(targets[part])
         targets[part] *= scale
         there[part] = (scale > 0).squeeze(1)
     return targets, there
@@ -68,17 +68,17 @@ class _Projected(Function):
         rows: Int[Tensor, " meetings"],
         weight: Float[Tensor, "width narrow"],
         bias: Float[Tensor, " width"] | None,
-        targets: tuple[Float[Tensor, "targets width"], Float[Tensor, " targets"]],
+        targets: Float[Tensor, "targets width"],
         met: Int[Tensor, " meetings"],
         kind: DistanceKind,
     ) -> Float[Tensor, " meetings"]:
-        directions, there = targets
+        directions, there = _directions(targets)
         ctx.dtype = F.linear(points[:0], weight).dtype  # half precision under autocast
         matrix = _matrix(weight, bias, ctx.dtype)
         distance, scale = (directions.new_empty(len(rows)) for _ in range(2))
         for part in block_slices(len(rows), len(weight), points.device):
             projected = widen(_extended(points, rows[part], matrix) @ matrix.T)
-            length = _inverse_length(projected)
+            length = inverse_length(projected)
             apart = directions.index_select(0, met[part]).addcmul_(projected, length, value=-1)
             distance[part] = torch.linalg.vector_norm(apart, dim=1)
             scale[part] = length.squeeze(1)
@@ -125,10 +125,3 @@ def _extended(
     """Some points, with a 1 for the bias where the matrix has one."""
     asked = points.index_select(0, rows).to(matrix.dtype)
     return asked if asked.shape[1] == matrix.shape[1] else F.pad(asked, (0, 1), value=1.0)
-
-
-def _inverse_length(vectors: Float[Tensor, "some width"]) -> Float[Tensor, "some 1"]:
-    """1 / length; 0 for a zero vector, as in `lima_bench.lima.losses.unit`."""
-    length = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
-    inverse: Tensor = (length > TINY) / length.clamp_min(TINY)
-    return inverse

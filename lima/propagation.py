@@ -121,11 +121,12 @@ class _Lender:
         dtype: torch.dtype,
     ) -> _Lender:
         """`frame` as seen from the targets for `point`."""
-        rows = frame.rows[point]
+        rows = frame.rows.index_select(0, point)
         slot = torch.nonzero(rows >= 0).squeeze(1)
         edges = torch.tensor([*(part.start for part in parts), len(point)], device=slot.device)
         bounds: list[int] = torch.searchsorted(slot, edges).tolist()
-        return cls(frame.age, slot, frame.sight.unpacked(dtype).take(rows[slot]), bounds)
+        sight = frame.sight.unpacked(dtype).take(rows.index_select(0, slot))
+        return cls(frame.age, slot, sight, bounds)
 
     def of_block(self, number: int) -> tuple[Int[Tensor, " lent"], Float[Tensor, "lent width"]]:
         """Targets of one block, and what each is lent."""

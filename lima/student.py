@@ -14,7 +14,7 @@ from lima_bench.lima.voxels import Voxels
 
 
 class Student(nn.Module):
-    """A 3D backbone, asked per point.
+    """A 3D backbone, asked per point or per voxel.
 
     Args:
         backbone: Gives features per voxel.
@@ -31,4 +31,9 @@ class Student(nn.Module):
 
     def forward(self, voxels: Voxels) -> Float[Tensor, "points width"]:
         """Each point takes the feature of its voxel."""
-        return take_rows(self.backbone(voxels), voxels.inverse)
+        return take_rows(self.per_voxel(voxels), voxels.inverse)
+
+    def per_voxel(self, voxels: Voxels) -> Float[Tensor, "voxels width"]:
+        """The features themselves, for those who need few points or go over them in parts."""
+        features: Tensor = self.backbone(voxels)
+        return features

@@ -215,8 +215,12 @@ class TinyStudent(nn.Module):
 
     def forward(self, voxels: Voxels) -> Float[Tensor, "rows width"]:
         """Voxel features, repeated for the rows inside."""
+        return self.per_voxel(voxels)[voxels.inverse]
+
+    def per_voxel(self, voxels: Voxels) -> Float[Tensor, "voxels width"]:
+        """Voxel features."""
         features: Tensor = self.net(voxels.features)
-        return features[voxels.inverse]
+        return features
 
 
 class GridTeacher(nn.Module):

@@ -139,6 +139,7 @@ for _card in (
         name="slidr",
         title="SLidR",
         venue="CVPR'22",
+        version=2,
         implementation=f"{_HERE}.slidr:Slidr",
         settings=SlidrSettings,
         needs=("features", "superpixels"),

@@ -76,9 +76,13 @@ class Lima(nn.Module):
         """Distance of the student to the targets; the scans then enter the memory."""
         targets = self.targets(batch)
         rows, met = meet(batch.source, targets.point, len(batch.xyz))
-        points = self.student(batch.voxels)
         distances = projected_distances(
-            points, rows, self.head, targets.features, met, self.settings.distance
+            self.student.per_voxel(batch.voxels),
+            batch.voxels.inverse[rows],
+            self.head,
+            targets.features,
+            met,
+            self.settings.distance,
         )
         view, n_views = batch.view[rows], batch.voxels.n_clouds
         loss = Loss(distill=self._mean(distances, view, 0, batch.n_scan_views))
@@ -134,11 +138,11 @@ class Lima(nn.Module):
     ) -> Int[Tensor, " points"]:
         """Where the scan's points lie in a past frame: as the loader found, or searched for now."""
         if scan.matches is not None and index in scan.matches.indices:
-            return scan.matches.rows[scan.matches.indices.index(index)].long()
+            return scan.matches.rows[scan.matches.indices.index(index)]
         now = _placed(xyz, scan.lidar_to_global)
         then = _placed(frame.xyz, frame.lidar_to_global)
         found = torch.from_numpy(nearest(now, then, self.settings.radius_m))
-        return found.to(xyz.device).long()
+        return found.to(xyz.device)
 
     def _mean(
         self,

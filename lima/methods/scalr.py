@@ -35,7 +35,12 @@ class Scalr(nn.Module):
         pixels = sample_pixels(self.teacher(batch.images), batch.pairs, batch.images.size).detach()
         kept, rows = paired_rows(batch)
         distances = projected_distances(
-            self.student(batch.voxels), rows, self.head, pixels, kept, self.settings.distance
+            self.student.per_voxel(batch.voxels),
+            batch.voxels.inverse[rows],
+            self.head,
+            pixels,
+            kept,
+            self.settings.distance,
         )
         return Loss(distill=mean_or_zero(distances))
 

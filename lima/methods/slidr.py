@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn import functional
 
 from lima_bench.lima.api import Batch, Loss, Student, Teacher
 from lima_bench.lima.losses import info_nce, unit
@@ -45,12 +46,14 @@ class Slidr(nn.Module):
         self, batch: Batch, superpixels: Int[Tensor, "images H W"], n_ids: int
     ) -> tuple[Float[Tensor, "groups width"], Int[Tensor, " groups"]]:
         """Mean unit embedding of each superpixel's points; a point seen twice counts twice."""
-        points = unit(self.point_head(self.student(batch.voxels)))
         kept, rows = paired_rows(batch)
+        cells = unit(self.point_head(self.student.per_voxel(batch.voxels)))
+        # Of the ways to index rows, embedding has the fast and repeatable backward.
+        points = functional.embedding(batch.voxels.inverse[rows], cells)
         pairs = batch.pairs
         image = pairs.image[kept]
         segment = superpixels[image, pairs.row[kept], pairs.col[kept]].long()
-        return group_mean(points[rows], image * n_ids + segment, len(superpixels) * n_ids)
+        return group_mean(points, image * n_ids + segment, len(superpixels) * n_ids)
 
     def _pixel_means(
         self, batch: Batch, superpixels: Int[Tensor, "images H W"], n_ids: int
