@@ -205,7 +205,9 @@ def paper_ratios() -> dict[str, dict[str, float]]:
 def main(arguments: Sequence[str]) -> None:
     """Print the curve."""
     found, paper = measure(FULL if "--full" in arguments else DEFAULT), paper_ratios()
-    print(f"{'':<16}{'CPU s/scan':>11}{'wall':>7}{'x LiMA 1':>10}{'x ScaLR':>9}{'paper':>7}", end="")
+    print(
+        f"{'':<16}{'CPU s/scan':>11}{'wall':>7}{'x LiMA 1':>10}{'x ScaLR':>9}{'paper':>7}", end=""
+    )
     print(f"{'MiB':>9}{'x LiMA 1':>10}{'x ScaLR':>9}{'paper':>7}")
     for name, point in found.items():
         wall = point.wall_s
@@ -214,7 +216,11 @@ def main(arguments: Sequence[str]) -> None:
             ratios = (_over(found, name, base, figure).median for base in ("LiMA 1", "ScaLR"))
             one, scalr = (f"{ratio:.2f}" for ratio in ratios)
             told = paper.get(name, {}).get(figure)
-            head = f"{name:<16}{own.median:>11.3f}{wall:>7.2f}" if not number else f"{own.median:>9.0f}"
+            head = (
+                f"{name:<16}{own.median:>11.3f}{wall:>7.2f}"
+                if not number
+                else f"{own.median:>9.0f}"
+            )
             print(f"{head}{one:>10}{scalr:>9}{f'{told:.2f}' if told else '':>7}", end="")
         print()
 

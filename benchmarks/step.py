@@ -3,8 +3,9 @@
 Offers `rows`. The real loop (`lima.loop.fit`) runs at the embedded profile's sizes over batches
 that are loaded beforehand, kernel maps included, as loading processes do in a table. Convolutions
 are timed inside the engine, the loss in `lima.projection.projected_distances`, which computes the
-head together with it, both forward and backward (`benchmarks.stopwatch`); everything else counts as
-outside: features of pixels, targets, normalisation, bookkeeping of gradients, optimiser.
+head together with it, both forward and backward (`benchmarks.stopwatch`). The shortcuts' kernels of
+1 are convolutions like all others, although a matrix product computes them. Everything else counts
+as outside: features of pixels, targets, normalisation, bookkeeping of gradients, optimiser.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from benchmarks.rows import Row, Sample
 from benchmarks.stopwatch import Stopwatch, TimedEngine
 from benchmarks.streets import Inputs, lesson_inputs
 from lima_bench.lima.api import load_method
+from lima_bench.lima.backbones.minkunet import Pointwise
 from lima_bench.lima.backbones.sparse import layers
 from lima_bench.lima.backbones.sparse.engine import ENGINES
 from lima_bench.lima.batch import Batch
@@ -121,6 +123,18 @@ def _timed_distances(stopwatch: Stopwatch, features: Tensor, *others: Any) -> Te
     return stopwatch.call(distances, features, head.weight, head.bias)
 
 
+class _TimedKernelOfOne(nn.Module):
+    """A shortcut's convolution, timed."""
+
+    def __init__(self, linear: nn.Linear, stopwatch: Stopwatch) -> None:
+        super().__init__()
+        self.linear, self.stopwatch = linear, stopwatch
+
+    def forward(self, features: Tensor) -> Tensor:
+        """As the convolution inside, which has no bias."""
+        return self.stopwatch.call(nn.functional.linear, features, self.linear.weight)
+
+
 class _Loaded(Dataset[Batch]):
     """Batches that lie in memory."""
 
@@ -143,6 +157,9 @@ def _watched(
         now = time.process_time()
         ticks.append(_Clock(now, convolutions.seconds, losses.seconds))
 
+    for part in module.modules():
+        if isinstance(part, Pointwise):
+            part.linear = _TimedKernelOfOne(part.linear, convolutions)
     engine = TimedEngine(ENGINES.get(our_engine()), convolutions)
     loss = f"lima_bench.lima.methods.{method}.projected_distances"
     with (
