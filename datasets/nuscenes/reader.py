@@ -132,7 +132,8 @@ class NuScenes:
             return moving
         able = np.zeros(1 << 16, dtype=bool)
         able[[i for i, name in self.card.raw_names.items() if name.startswith(OBJECTS)]] = True
-        return moving & able[raw]
+        told: Bool = moving & able[raw]
+        return told
 
 
 def _raw_labels(index: Index, frame: Frame, n_points: int) -> Int64 | None:

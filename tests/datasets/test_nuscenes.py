@@ -13,7 +13,7 @@ from lima_bench.datasets.images import read_image
 from lima_bench.datasets.nuscenes.annotations import inside
 from lima_bench.datasets.nuscenes.reader import NuScenes
 from lima_bench.datasets.nuscenes.writer import write_recording, write_tables
-from lima_bench.datasets.sample import IGNORE
+from lima_bench.datasets.sample import IGNORE, Boxes
 from lima_bench.datasets.world.labels import NUSCENES_RAW, SCORED_16, Label
 from lima_bench.datasets.world.recording import Recording
 
@@ -107,6 +107,36 @@ def test_moving_spares_the_road_under_a_moving_car(nuscenes_root: Written) -> No
     hit = inside(sample.points.astype(float), sample.boxes, sample.boxes.moving, 0.1)
     road = drives[1].moments[0].scan.label == Label.ROAD
     assert (hit & road).sum() == 1 and not (sample.moving & road).any()
+
+
+def test_inside_is_what_the_corners_say() -> None:
+    """A point is in a turned box where all six faces have it behind them."""
+    rng = np.random.default_rng(0)
+    n = 5
+    zeros, ones = np.zeros((n, 2)), np.ones(n, dtype=bool)
+    boxes = Boxes(
+        centre=rng.uniform(-6, 6, (n, 3)),
+        size=rng.uniform(2, 6, (n, 3)),
+        yaw=rng.uniform(-4, 4, n),
+        velocity=zeros,
+        category=("car",) * n,
+        instance=("",) * n,
+        moving=ones,
+        n_points=ones.astype(np.int64),
+    )
+    which = np.array([True, False, True, True, False])
+    points = rng.uniform(-9, 9, (3000, 3))
+    expected = np.zeros(len(points), dtype=bool)
+    for b in np.flatnonzero(which):
+        cos, sin = np.cos(boxes.yaw[b]), np.sin(boxes.yaw[b])
+        for axis, normal in enumerate(([cos, sin, 0], [-sin, cos, 0], [0, 0, 1])):
+            depth = np.abs((points - boxes.centre[b]) @ normal) - boxes.size[b, axis] / 2 - 0.1
+            behind = depth <= 0 if axis == 0 else behind & (depth <= 0)
+        expected |= behind
+    found = inside(points, boxes, which, 0.1)
+    assert 50 < found.sum() < 2000
+    np.testing.assert_array_equal(found, expected)
+    assert not inside(points, boxes, np.zeros(n, dtype=bool), 0.1).any()
 
 
 def test_scenes_come_in_file_order(nuscenes_root: Written) -> None:
