@@ -52,14 +52,15 @@ def run(command: Sequence[str], extra: Mapping[str, str] | None = None) -> Usage
     return Usage(wall_s, cpu_s - before.children_user - before.children_system, code)
 
 
-def answer(module: str, *arguments: str) -> Any:
-    """What ``python -m module`` prints as JSON.
+def answer(module: str, *arguments: str, extra: Mapping[str, str] | None = None) -> Any:
+    """What ``python -m module`` prints as JSON, with further environment variables.
 
     Raises:
         RuntimeError: It failed; its error output goes to ours.
     """
     command = (sys.executable, "-m", module, *arguments)
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    environment = {**os.environ, **(extra or {})}
+    done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
     if done.returncode:
         raise RuntimeError(f"{module} ended with exit code {done.returncode}")
     return json.loads(done.stdout.splitlines()[-1])
