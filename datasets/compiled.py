@@ -36,12 +36,12 @@ def compiler(sources: Iterable[str | Path | None] = (), **options: Any) -> Calla
         message = f"Inner loops run uncompiled, a hundred times slower: no numba ({error})."
         warnings.warn(message, stacklevel=2)
         return _as_it_is
-    files = [Path(source) for source in sources if source is not None]
+    files = [Path(source).resolve() for source in sources if source is not None]
 
     def compiled(function: F) -> F:
         made: Any = numba.njit(cache=True, nogil=True, error_model="numpy", **options)(function)
         if files:
-            own = Path(function.__code__.co_filename)
+            own = Path(function.__code__.co_filename).resolve()
             # Numba offers no public way to say when a cached function is stale. Should the place
             # of the stamp change, its own rule remains.
             with contextlib.suppress(AttributeError):

@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 
-from lima_bench.datasets.world import compiled
 from lima_bench.datasets.world.labels import Label
 from lima_bench.datasets.world.materials import Material
 from lima_bench.datasets.world.rays import FAR, enter, facing, to_local, turned
@@ -155,8 +154,3 @@ def test_placing_turns_and_moves_and_lets_time_pass() -> None:
     later = to_local(placed.rows, 0, 10.0 - 0.1 + 2 * 0.5, 5.0, 1.7, 0.5)
     np.testing.assert_allclose(later, 0, atol=1e-12)
     assert (placed.tags[:, 4] == 3).all()
-
-
-def test_machine_code_goes_stale_with_any_source_of_the_world() -> None:
-    """Numba itself looks at one file; what it inlined from others would outlive their edits."""
-    assert enter._cache._cache_file._source_stamp == compiled._sources_digest()  # type: ignore[attr-defined]
