@@ -30,6 +30,7 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	$(BIN)/python -m lima_bench.datasets.world.warm
 	$(BIN)/python -m lima_bench.lima.warm
+	$(BIN)/python -m lima_bench.downstream.warm
 	@touch $@
 
 table1: setup

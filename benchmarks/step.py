@@ -2,10 +2,10 @@
 
 Offers `rows`. The real loop (`lima.loop.fit`) runs at the embedded profile's sizes over batches
 that are loaded beforehand, kernel maps included, as loading processes do in a table. Convolutions
-are timed inside the engine, those of kernel 1 beside it, and losses in `lima.projection`, which
-computes head and distance in one, both forward and backward (`benchmarks.stopwatch`); everything
-else counts as outside: features of pixels, the memory, normalisation, gradients' bookkeeping,
-optimiser.
+are timed inside the engine, the loss in `lima.projection.projected_distances`, which computes the
+head together with it, both forward and backward (`benchmarks.stopwatch`). The shortcuts' kernels of
+1 are convolutions like all others, although a matrix product computes them. Everything else counts
+as outside: features of pixels, targets, normalisation, bookkeeping of gradients, optimiser.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -21,7 +21,6 @@ from typing import Any
 from unittest.mock import patch
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from benchmarks.contenders import our_engine
@@ -29,10 +28,9 @@ from benchmarks.rows import Row, Sample
 from benchmarks.stopwatch import Stopwatch, TimedEngine
 from benchmarks.streets import Inputs, lesson_inputs
 from lima_bench.lima.api import load_method
-from lima_bench.lima.backbones.catalogue import BACKBONES
+from lima_bench.lima.backbones.minkunet import Pointwise
 from lima_bench.lima.backbones.sparse import layers
 from lima_bench.lima.backbones.sparse.engine import ENGINES
-from lima_bench.lima.backbones.sparse.maps import Level
 from lima_bench.lima.batch import Batch
 from lima_bench.lima.batching import ImageInputs, Planner, PretrainBatches
 from lima_bench.lima.features import CachedTeacher, Grids
@@ -41,7 +39,7 @@ from lima_bench.lima.methods.catalogue import METHODS
 from lima_bench.lima.optimise import one_group
 from lima_bench.lima.order import Share, make_order
 from lima_bench.lima.pretrain import new_student
-from lima_bench.lima.projection import _Projected
+from lima_bench.lima.projection import projected_distances
 
 TARGET = 0.25
 WARM_UP = 3
@@ -68,9 +66,9 @@ class _Clock:
 def _rows_of(method: str, inputs: Inputs, n_steps: int) -> list[Row]:
     module, planned = _taught(method, inputs)
     started = time.process_time()
-    loaded = [_with_maps(planned[step], inputs) for step in range(n_steps)]
+    loaded = [planned[step] for step in range(n_steps)]
     load_ms = (time.process_time() - started) / n_steps * 1e3
-    ticks = _watched(module, loaded, inputs)
+    ticks = _watched(method, module, loaded, inputs)
     spans = [
         (b.whole - a.whole, b.convolutions - a.convolutions, b.losses - a.losses)
         for a, b in pairwise(ticks)
@@ -99,17 +97,42 @@ def _taught(method: str, inputs: Inputs) -> tuple[nn.Module, PretrainBatches]:
     order = make_order(card.order, inputs.source.frames, Share(recipe.batch_size), 0)
     images = ImageInputs(grids=grids)
     planner = Planner(made, settings)
-    batches = PretrainBatches(inputs.source, inputs.student, recipe, planner, images, order, seed=0)
+    batches = PretrainBatches(
+        inputs.source, inputs.student, recipe, planner, images, order, seed=0, with_maps=True
+    )
     return module, batches
 
 
-def _with_maps(batch: Batch, inputs: Inputs) -> Batch:
-    """The batch as a loading process hands it over."""
-    if batch.voxels.level is not None:
-        return batch
-    n_levels = BACKBONES.get(inputs.student.backbone).n_levels
-    level = Level.of(batch.voxels.coords, n_levels)
-    return replace(batch, voxels=replace(batch.voxels, level=level))
+@dataclass(frozen=True)
+class _Head:
+    """What a loss wants of a linear layer."""
+
+    weight: Tensor
+    bias: Tensor
+
+
+def _timed_distances(stopwatch: Stopwatch, features: Tensor, *others: Any) -> Tensor:
+    """`projected_distances`: differentiable in the features and in the head among `others`."""
+    at = next(place for place, one in enumerate(others) if isinstance(one, nn.Linear))
+    before, head, after = others[:at], others[at], others[at + 1 :]
+    loss: Callable[..., Tensor] = projected_distances
+
+    def distances(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return loss(features, *before, _Head(weight, bias), *after)
+
+    return stopwatch.call(distances, features, head.weight, head.bias)
+
+
+class _TimedKernelOfOne(nn.Module):
+    """A shortcut's convolution, timed."""
+
+    def __init__(self, linear: nn.Linear, stopwatch: Stopwatch) -> None:
+        super().__init__()
+        self.linear, self.stopwatch = linear, stopwatch
+
+    def forward(self, features: Tensor) -> Tensor:
+        """As the convolution inside, which has no bias."""
+        return self.stopwatch.call(nn.functional.linear, features, self.linear.weight)
 
 
 class _Loaded(Dataset[Batch]):
@@ -123,7 +146,9 @@ class _Loaded(Dataset[Batch]):
         return self.batches[step]
 
 
-def _watched(module: Any, loaded: Sequence[Batch], inputs: Inputs) -> list[_Clock]:
+def _watched(
+    method: str, module: nn.Module, loaded: Sequence[Batch], inputs: Inputs
+) -> list[_Clock]:
     """The clocks after every step but the first few."""
     convolutions, losses = Stopwatch(), Stopwatch()
     ticks: list[_Clock] = []
@@ -132,11 +157,14 @@ def _watched(module: Any, loaded: Sequence[Batch], inputs: Inputs) -> list[_Cloc
         now = time.process_time()
         ticks.append(_Clock(now, convolutions.seconds, losses.seconds))
 
+    for part in module.modules():
+        if isinstance(part, Pointwise):
+            part.linear = _TimedKernelOfOne(part.linear, convolutions)
     engine = TimedEngine(ENGINES.get(our_engine()), convolutions)
-    _time_kernels_of_one(module.student, convolutions)
+    loss = f"lima_bench.lima.methods.{method}.projected_distances"
     with (
         tempfile.TemporaryDirectory() as folder,
-        losses.inside(_Projected),
+        patch(loss, partial(_timed_distances, losses)),
         patch(f"{layers.__name__}.engine_on", lambda _: engine),
     ):
         fit(
@@ -151,18 +179,5 @@ def _watched(module: Any, loaded: Sequence[Batch], inputs: Inputs) -> list[_Cloc
             observe=tick,
         )
     if not (convolutions.seconds and losses.seconds):
-        raise RuntimeError(
-            f"{method} called neither convolutions nor {loss} through their wrappers"
-        )
+        raise RuntimeError(f"{method} went past the timed convolutions or the timed loss")
     return ticks[WARM_UP - 1 :]
-
-
-def _time_kernels_of_one(student: nn.Module, stopwatch: Stopwatch) -> None:
-    """A convolution whose kernel is one cell runs outside the engine, as a matrix product."""
-    for layer in student.modules():
-        if isinstance(layer, nn.Linear):
-            layer.forward = partial(_product, stopwatch.around(F.linear), layer)  # type: ignore[method-assign]
-
-
-def _product(timed: Callable[..., Tensor], layer: nn.Linear, features: Tensor) -> Tensor:
-    return timed(features, layer.weight)

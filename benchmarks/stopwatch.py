@@ -8,11 +8,9 @@ keep their bits.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-from unittest.mock import patch
 
 import torch
 from torch import Tensor
@@ -33,34 +31,10 @@ class Stopwatch:
 
     seconds: float = 0.0
 
-    def around(self, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        """`function` with its first two arguments, tensors, as the differentiable ones."""
-
-        def timed(left: Tensor, right: Tensor, *others: Any) -> Tensor:
-            result: Tensor = _Timed.apply(self, function, others, left, right)  # type: ignore[no-untyped-call]
-            return result
-
-        return timed
-
-    @contextmanager
-    def inside(self, function: type[Function]) -> Iterator[None]:
-        """Time a hand-written `Function`, forward and backward, while in the block."""
-        parts = {
-            name: staticmethod(self._counted(getattr(function, name)))
-            for name in ("forward", "backward")
-        }
-        with patch.multiple(function, **parts):
-            yield
-
-    def _counted(self, part: Callable[..., Any]) -> Callable[..., Any]:
-        def counted(*arguments: Any) -> Any:
-            started = time.process_time()
-            try:
-                return part(*arguments)
-            finally:
-                self.seconds += time.process_time() - started
-
-        return counted
+    def call(self, function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
+        """``function(*tensors)``, timed in both directions."""
+        result: Tensor = _Timed.apply(self, function, *tensors)  # type: ignore[no-untyped-call]
+        return result
 
 
 @dataclass(frozen=True)
@@ -76,7 +50,8 @@ class TimedEngine:
 
     def convolve(self, features: Tensor, weight: Tensor, kernel_map: KernelMap) -> Tensor:
         """As the engine inside."""
-        return self.stopwatch.around(self.inner.convolve)(features, weight, kernel_map)
+        convolve = self.inner.convolve
+        return self.stopwatch.call(lambda x, w: convolve(x, w, kernel_map), features, weight)
 
 
 class _Timed(Function):
@@ -85,13 +60,12 @@ class _Timed(Function):
         ctx: Any,
         stopwatch: Stopwatch,
         function: Callable[..., Tensor],
-        others: tuple[Any, ...],
         *tensors: Tensor,
     ) -> Tensor:
         started = time.process_time()
         inputs = [one.detach().requires_grad_(one.requires_grad) for one in tensors]
         with torch.enable_grad():
-            result = function(*inputs, *others)
+            result = function(*inputs)
         stopwatch.seconds += time.process_time() - started
         ctx.stopwatch, ctx.inputs, ctx.result = stopwatch, inputs, result
         return result.detach()
@@ -104,4 +78,4 @@ class _Timed(Function):
         found = iter(torch.autograd.grad(ctx.result, wanted, upstream, allow_unused=True))
         gradients = [next(found) if one.requires_grad else None for one in ctx.inputs]
         ctx.stopwatch.seconds += time.process_time() - started
-        return None, None, None, *gradients
+        return None, None, *gradients

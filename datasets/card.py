@@ -134,9 +134,9 @@ class Card(BaseModel):
 
     def unknown(self, raw: npt.NDArray[np.integer[Any]]) -> dict[int, int]:
         """Raw ids that the card does not know, with their number of points."""
-        ids, counts = np.unique(raw.astype(np.int64) & 0xFFFF, return_counts=True)
-        strange = ~self._known[ids]
-        return {int(i): int(n) for i, n in zip(ids[strange], counts[strange], strict=True)}
+        ids = raw.astype(np.int64) & 0xFFFF
+        strange, counts = np.unique(ids[~self._known[ids]], return_counts=True)
+        return dict(zip(strange.tolist(), counts.tolist(), strict=True))
 
 
 def _names(entry: str) -> list[str]:

@@ -36,8 +36,9 @@ def read_scan(path: Path, columns: int) -> Float32:
             _AGAIN,
         )
     rows: Float32 = np.fromfile(path, dtype="<f4").reshape(-1, columns)
-    strange = int((~np.isfinite(rows)).any(axis=1).sum())
-    if strange:
+    finite = np.isfinite(rows)
+    if not finite.all():
+        strange = int((~finite).any(axis=1).sum())
         raise UserError(
             path, f"{strange} of {len(rows)} points are not numbers (NaN or infinite).", _AGAIN
         )

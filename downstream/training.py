@@ -35,6 +35,7 @@ from lima_bench.lima.optimise import Group
 from lima_bench.lima.order import Share, Shuffled
 from lima_bench.lima.recipes import StudentSettings
 from lima_bench.lima.schedule import n_steps
+from lima_bench.lima.take import take_rows
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class Task(nn.Module):
         if self.recipe.loss_on == "voxels":
             labels = labels[batch.voxels.first]
         else:
-            scores = nn.functional.embedding(batch.voxels.inverse, scores)
+            scores = take_rows(scores, batch.voxels.inverse)
         return segmentation_loss(
             scores,
             labels,

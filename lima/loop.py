@@ -22,7 +22,7 @@ from torch.utils.data import Dataset
 from lima_bench.common.errors import UserError
 from lima_bench.common.progress import Report, silent
 from lima_bench.common.seeds import derive_seed
-from lima_bench.lima.device import deterministic, start_fabric, synchronised
+from lima_bench.lima.device import deterministic, seed_torch, start_fabric, synchronised
 from lima_bench.lima.loading import batches_from
 from lima_bench.lima.optimise import Group, build_optimiser, set_learning_rates
 from lima_bench.lima.recipes import TrainSettings
@@ -78,7 +78,7 @@ def fit(
     steps = range(start, total_steps)
     with deterministic(fabric.device):
         for step, batch in zip(steps, batches_from(batches, steps, workers), strict=True):
-            torch.manual_seed(derive_seed(seed, "step", step, fabric.global_rank))
+            seed_torch(derive_seed(seed, "step", step, fabric.global_rank), fabric.device)
             rates = set_learning_rates(
                 optimiser,
                 groups,

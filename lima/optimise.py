@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import nn
-from torch.optim import SGD, AdamW, Optimizer
+from torch.optim import SGD, Optimizer
 
+from lima_bench.lima.adamw import LeanAdamW
 from lima_bench.lima.recipes import Optimiser, Schedule
 from lima_bench.lima.schedule import learning_rate
 
@@ -51,7 +52,7 @@ def build_optimiser(settings: Optimiser, groups: Sequence[Group]) -> Optimizer:
             weight_decay=settings.weight_decay,
             fused=True,
         )
-    return AdamW(
+    return LeanAdamW(
         entries,
         lr=settings.lr,
         betas=settings.betas,

@@ -14,6 +14,7 @@ from lima_bench.lima.backbones.sparse.maps import Level
 from lima_bench.lima.backbones.sparse.norm import BatchNorm, normed
 from lima_bench.lima.nearest import nearest_rows
 from lima_bench.lima.recipes import VoxelSettings
+from lima_bench.lima.take import take_rows
 from lima_bench.lima.voxels import voxelise
 
 
@@ -22,6 +23,7 @@ def main() -> None:
     warm_convolution(warm_voxels())
     warm_norm()
     warm_search()
+    warm_rows()
 
 
 def warm_voxels() -> Level:
@@ -50,6 +52,13 @@ def warm_search() -> None:
     """The search for past neighbours."""
     points = np.zeros((4, 3), dtype=np.float32)
     nearest_rows(points, np.eye(4), points, radius_m=0.5)
+
+
+def warm_rows() -> None:
+    """The gradient of rows taken by either kind of number."""
+    for kind in (torch.int32, torch.int64):
+        features = torch.ones(4, 2, requires_grad=True)
+        take_rows(features, torch.zeros(3, dtype=kind)).sum().backward()  # type: ignore[no-untyped-call]
 
 
 if __name__ == "__main__":

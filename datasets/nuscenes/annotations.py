@@ -113,14 +113,17 @@ def inside(points: Float64, boxes: Boxes, which: Bool, margin_m: float) -> Bool:
         margin_m: Added on all six sides.
     """
     hit = np.zeros(len(points), dtype=bool)
+    x = np.ascontiguousarray(points[:, 0])
     for i in np.flatnonzero(which):
-        offset = points - boxes.centre[i]
         reach = boxes.size[i] / 2 + margin_m
-        near = np.flatnonzero(np.abs(offset[:, 2]) <= reach[2])
+        # Nearly all points are farther off than the box's diagonal, along one axis already.
+        near = np.flatnonzero(np.abs(x - boxes.centre[i, 0]) <= 1.001 * np.hypot(*reach[:2]))
+        offset = points[near] - boxes.centre[i]
         cos, sin = np.cos(boxes.yaw[i]), np.sin(boxes.yaw[i])
-        ahead = offset[near, 0] * cos + offset[near, 1] * sin
-        left = offset[near, 1] * cos - offset[near, 0] * sin
-        hit[near[(np.abs(ahead) <= reach[0]) & (np.abs(left) <= reach[1])]] = True
+        ahead = offset[:, 0] * cos + offset[:, 1] * sin
+        left = offset[:, 1] * cos - offset[:, 0] * sin
+        within = np.abs(np.stack((ahead, left, offset[:, 2]))) <= reach[:, None]
+        hit[near[within.all(axis=0)]] = True
     return hit
 
 

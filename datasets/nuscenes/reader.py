@@ -130,8 +130,9 @@ class NuScenes:
         moving = inside(points[:, :3].astype(np.float64), boxes, boxes.moving, MARGIN_M)
         if raw is None:
             return moving
-        able = [i for i, name in self.card.raw_names.items() if name.startswith(OBJECTS)]
-        return moving & np.isin(raw, able)
+        able = np.zeros(1 << 16, dtype=bool)
+        able[[i for i, name in self.card.raw_names.items() if name.startswith(OBJECTS)]] = True
+        return moving & able[raw]
 
 
 def _raw_labels(index: Index, frame: Frame, n_points: int) -> Int64 | None:

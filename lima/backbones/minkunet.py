@@ -14,7 +14,6 @@ from typing import Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional
 
 from lima_bench.lima.backbones.backbone import Backbone
 from lima_bench.lima.backbones.sparse.layers import (
@@ -25,6 +24,7 @@ from lima_bench.lima.backbones.sparse.layers import (
 )
 from lima_bench.lima.backbones.sparse.maps import Level
 from lima_bench.lima.backbones.sparse.norm import BatchNorm, normed
+from lima_bench.lima.take import take_rows
 from lima_bench.lima.voxels import Voxels
 
 DEFAULT_MOMENTUM = 0.1
@@ -73,7 +73,7 @@ class _NormRelu(nn.Module):
         return y.replace(normed(self.norm, y.features))
 
 
-class _Pointwise(nn.Module):
+class Pointwise(nn.Module):
     """A kernel of 1 and BatchNorm, on features alone; a ReLU too where it is asked for."""
 
     def __init__(self, c_in: int, c_out: int, momentum: float, *, relu: bool = False) -> None:
@@ -83,6 +83,7 @@ class _Pointwise(nn.Module):
         self.norm = BatchNorm(c_out, momentum=momentum)
 
     def forward(self, features: Float[Tensor, "voxels c_in"]) -> Float[Tensor, "voxels c_out"]:
+        """Other features of the same voxels."""
         return normed(self.norm, self.linear(features), relu=self.relu)
 
 
@@ -96,7 +97,7 @@ class _BasicBlock(nn.Module):
         self.first = _NormRelu(SubmanifoldConv(c_in, width), width, inner_momentum)
         self.second = SubmanifoldConv(width, width)
         self.norm = BatchNorm(width, momentum=inner_momentum)
-        self.shortcut = _Pointwise(c_in, width, momentum) if c_in != width else nn.Identity()
+        self.shortcut = Pointwise(c_in, width, momentum) if c_in != width else nn.Identity()
 
     def forward(self, x: SparseTensor) -> SparseTensor:
         y = self.second(self.first(x)).features
@@ -111,10 +112,10 @@ class _Bottleneck(nn.Module):
     def __init__(self, c_in: int, width: int, momentum: float, inner_momentum: float) -> None:
         super().__init__()
         wide = width * self.expansion
-        self.narrow = _Pointwise(c_in, width, inner_momentum, relu=True)
+        self.narrow = Pointwise(c_in, width, inner_momentum, relu=True)
         self.middle = _NormRelu(SubmanifoldConv(width, width), width, inner_momentum)
-        self.widen = _Pointwise(width, wide, inner_momentum)
-        self.shortcut = _Pointwise(c_in, wide, momentum) if c_in != wide else nn.Identity()
+        self.widen = Pointwise(width, wide, inner_momentum)
+        self.shortcut = Pointwise(c_in, wide, momentum) if c_in != wide else nn.Identity()
 
     def forward(self, x: SparseTensor) -> SparseTensor:
         y = self.middle(x.replace(self.narrow(x.features)))
@@ -197,7 +198,7 @@ def _side_by_side(outputs: list[SparseTensor]) -> Float[Tensor, "voxels width"]:
     """Features of all levels at the finest: each cell also takes those of the cells around it."""
     features = outputs[0].features
     for finer in outputs[1:]:
-        raised = functional.embedding(finer.level.parent, features)
+        raised = take_rows(features, finer.level.parent)
         features = torch.cat((finer.features, raised), dim=1)
     return features
 

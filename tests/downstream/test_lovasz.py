@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from lima_bench.downstream.lovasz import _falling, lovasz_softmax
+from lima_bench.downstream.lovasz import _by_torch, lovasz_softmax
+
+Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 def _by_subsets(errors: Tensor, on: list[bool]) -> Tensor:
@@ -93,15 +96,44 @@ def test_no_points_cost_nothing() -> None:
     assert value.item() == 0 and probabilities.grad.shape == (0, 4)
 
 
+def _gradient(loss: Loss, probabilities: Tensor, truth: Tensor) -> tuple[float, Tensor]:
+    leaf = probabilities.clone().requires_grad_()
+    value = loss(leaf, truth)
+    value.backward()
+    return value.item(), leaf.grad
+
+
 @pytest.mark.parametrize("n", [1, 5, 70_000])
-def test_the_fast_order_is_the_plain_stable_one(n) -> None:
+def test_the_compiled_loop_does_what_torchs_operations_do(n) -> None:
+    probabilities, truth = _random(n, 6, n, torch.float32)
+    truth[truth == 4] = 3
     rng = np.random.default_rng(n)
-    errors = torch.from_numpy(rng.random((3, n)).astype(np.float32))
-    errors[:, rng.integers(0, n, n // 2)] = 0.25
-    errors[0, : n // 3], errors[1, : n // 3] = 0.0, 1.0
-    errors[2, : n // 5] = -0.0
-    plain = torch.sort(errors, dim=1, descending=True, stable=True).indices
-    assert torch.equal(_falling(errors), plain)
+    probabilities[rng.integers(0, n, n // 2)] = 0.25  # ties keep their order
+    probabilities[: n // 5, 0], probabilities[: n // 5, 1] = 1.0, 0.0
+    probabilities[: n // 9, 2] = 1 + 1e-7  # a softmax may round so
+    value, gradient = _gradient(lovasz_softmax, probabilities, truth)
+    expected, slope = _gradient(_by_torch, probabilities, truth)
+    assert torch.equal(gradient, slope)
+    assert value == pytest.approx(expected, rel=1e-6)
+
+
+def test_bits_do_not_depend_on_the_number_of_threads() -> None:
+    probabilities, truth = _random(3000, 9, 8, torch.float32)
+    alone = _gradient(lovasz_softmax, probabilities, truth)
+    torch.set_num_threads(4)
+    try:
+        together = _gradient(lovasz_softmax, probabilities, truth)
+    finally:
+        torch.set_num_threads(1)
+    assert alone[0] == together[0] and torch.equal(alone[1], together[1])
+
+
+def test_columns_of_a_wider_matrix_serve_as_well() -> None:
+    wide, truth = _random(50, 8, 9, torch.float32)
+    alone = _gradient(lovasz_softmax, wide[:, :4].contiguous(), truth % 4)
+    wide.requires_grad_()
+    lovasz_softmax(wide[:, :4], truth % 4).backward()
+    assert torch.equal(wide.grad[:, :4], alone[1]) and not wide.grad[:, 4:].any()
 
 
 def test_losses_are_the_same_in_both_precisions_at_real_size() -> None:

@@ -97,10 +97,9 @@ def _convolve(
     kernels, pairs = _kernels(), links.pairs
     n_weights, c_in, wide = weight.shape
     out = features.new_empty(links.n_out, wide)
-    listed = _arrays(pairs.starts, pairs.rows_in, pairs.rows_out)
-    operands, result = _arrays(features, weight), _flat(out)
+    listed, operands, result = pairs.arrays, (_flat(features), _flat(weight)), _flat(out)
     over(
-        (len(pairs.starts) - 1) // n_weights,
+        (len(listed[0]) - 1) // n_weights,
         lambda first, last: kernels.convolve_blocks(
             first, last, *listed, *operands, c_in, wide, result
         ),
@@ -141,8 +140,7 @@ def _gradient_of_weight(
     grad_out = _widened(grad_out)
     wide = grad_out.shape[1]
     out = weight.new_empty(n_weights, c_in, wide)
-    listed = _arrays(pairs.starts, pairs.rows_in, pairs.rows_out)
-    operands, result = _arrays(features, grad_out), _flat(out)
+    listed, operands, result = pairs.arrays, (_flat(features), _flat(grad_out)), _flat(out)
     over(
         n_weights * -(-c_in // kernels.SLAB),
         lambda first, last: kernels.weight_gradients(
@@ -171,7 +169,3 @@ def _narrowed(tensor: Float[Tensor, "... wide"], width: int) -> Float[Tensor, ".
 def _flat(tensor: Tensor) -> npt.NDArray[Any]:
     array: npt.NDArray[Any] = tensor.detach().numpy().reshape(-1)
     return array
-
-
-def _arrays(*tensors: Tensor) -> list[npt.NDArray[Any]]:
-    return [_flat(tensor) for tensor in tensors]

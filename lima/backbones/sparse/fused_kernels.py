@@ -23,6 +23,7 @@ from lima_bench.lima.backbones.sparse.tiles import (
     gather_wide,
     outer_narrow,
     outer_wide,
+    turn_square,
 )
 
 Floats = npt.NDArray[np.float32]
@@ -198,7 +199,12 @@ def transposed(
     for k in range(first, last):
         target = (n_weights - 1 - k if reverse else k) * c_out * width
         source = k * c_in * c_out
-        for low in range(0, c_in, 16):
-            for column in range(c_out):
-                for row in range(low, min(low + 16, c_in)):
-                    out[target + column * width + row] = weight[source + row * c_out + column]
+        for row in range(0, c_in, LANES):
+            for column in range(0, c_out, LANES):
+                at, to = source + row * c_out + column, target + column * width + row
+                if row + LANES <= c_in and column + LANES <= c_out:
+                    turn_square(1, (weight, at, c_out, out, to, width))
+                    continue
+                for r in range(min(LANES, c_in - row)):
+                    for c in range(min(LANES, c_out - column)):
+                        out[to + c * width + r] = weight[at + r * c_out + c]

@@ -12,9 +12,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Int
 from torch import Tensor
+
+Rows = npt.NDArray[np.int32]
 
 BLOCK_ROWS = 512
 """Output rows of a block: few enough for their features to stay in the cache of a core."""
@@ -47,6 +51,11 @@ class PairList:
         ends = (runs >= 0).sum(dim=2).flatten().cumsum(0)
         starts = torch.cat((ends.new_zeros(1), ends)).int()
         return cls(starts, runs[runs >= 0], (block * BLOCK_ROWS + row).int())
+
+    @cached_property
+    def arrays(self) -> tuple[Rows, Rows, Rows]:
+        """The three as numpy sees them, on the CPU: every layer of a level asks."""
+        return self.starts.numpy(), self.rows_in.numpy(), self.rows_out.numpy()
 
     def table(self, n_out: int, n_weights: int) -> Int[Tensor, "out K"]:
         """The table of these pairs."""

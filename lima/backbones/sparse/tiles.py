@@ -1,8 +1,9 @@
 """The innermost tile of sparse convolution on a CPU: some rows by one or two vectors of sums.
 
-Offers `gather_wide`, `gather_narrow`, `outer_wide` and `outer_narrow`, called by compiled loops,
-the sizes of tiles, and `call_in`. The sums of a tile live in registers. It is written as LLVM
-instructions for the vectors that this machine has; numba compiles it with the loops around it.
+Offers `gather_wide`, `gather_narrow`, `outer_wide`, `outer_narrow` and `turn_square`, called by
+compiled loops, the sizes of tiles, and `call_in`. The sums of a tile live in registers. It is
+written as LLVM instructions for the vectors that this machine has; numba compiles it with the loops
+around it.
 
 Each sum is made in a fixed order, one fused multiply-add after the other, and no flag lets the
 compiler reorder it: results depend neither on the width of vectors nor on how rows are grouped.
@@ -82,10 +83,17 @@ class _Emitter(ir.IRBuilder):  # type: ignore[misc]
         old = self.read(base, len(sums))
         for number, (before, more) in enumerate(zip(old, sums, strict=True)):
             place = self.at(base, self.number(number * LANES))
-            stored = self.store(
-                self.fadd(before, more), self.bitcast(place, self.vector.as_pointer())
-            )
-            stored.align = 4
+            self.write(self.fadd(before, more), place)
+
+    def write(self, vector: ir.Value, place: ir.Value) -> None:
+        """Store a vector, aligned like single floats."""
+        self.store(vector, self.bitcast(place, vector.type.as_pointer())).align = 4
+
+    def blend(self, first: ir.Value, second: ir.Value, choice: Sequence[int]) -> ir.Value:
+        """The chosen floats of two vectors one after the other."""
+        return self.shuffle_vector(
+            first, second, ir.Constant(ir.VectorType(_I32, len(choice)), list(choice))
+        )
 
     def times_plus(
         self, place: ir.Value, vectors: Sequence[ir.Value], sums: Sequence[ir.Value]
@@ -93,8 +101,7 @@ class _Emitter(ir.IRBuilder):  # type: ignore[misc]
         """``sums + *place * vectors``, rounded once."""
         undefined = ir.Constant(self.vector, ir.Undefined)
         first = self.insert_element(undefined, self.load(place), ir.Constant(_I32, 0))
-        zeros = ir.Constant(ir.VectorType(_I32, LANES), [0] * LANES)
-        factor = self.shuffle_vector(first, undefined, zeros)
+        factor = self.blend(first, undefined, [0] * LANES)
         signature = ir.FunctionType(self.vector, [self.vector] * 3)
         fma = cgutils.get_or_insert_function(self.module, signature, f"llvm.fma.v{LANES}f32")
         return [self.call(fma, [factor, *pair]) for pair in zip(vectors, sums, strict=True)]
@@ -214,6 +221,32 @@ def _outer_tile(module: ir.Module, n_rows: int, n_vectors: int) -> ir.Function:
     return function
 
 
+def _turned_square(module: ir.Module, n_rows: int, n_vectors: int) -> ir.Function:
+    """``out[c, r] = matrix[r, c]`` for a square of one vector by as many rows.
+
+    At each power of two the off-diagonal blocks of that size change places.
+    """
+    function, emit = _function(module, "lima_square", (_FLOATS, _I64, _FLOATS, _I64))
+    if emit is None:
+        return function
+    matrix, stride, out, out_stride = function.args
+    places = [emit.at(matrix, emit.mul(emit.number(r), stride)) for r in range(LANES)]
+    rows = [emit.read(place, 1)[0] for place in places]
+    size = 1
+    while size < LANES:
+        lower = [j if not j & size else LANES + j - size for j in range(LANES)]
+        upper = [j + size if not j & size else LANES + j for j in range(LANES)]
+        for r in range(LANES):
+            if not r & size:
+                pair = rows[r], rows[r | size]
+                rows[r], rows[r | size] = emit.blend(*pair, lower), emit.blend(*pair, upper)
+        size *= 2
+    for r, row in enumerate(rows):
+        emit.write(row, emit.at(out, emit.mul(emit.number(r), out_stride)))
+    emit.ret_void()
+    return function
+
+
 Tile = Callable[[ir.Module, int, int], ir.Function]
 
 
@@ -263,6 +296,7 @@ gather_wide = _intrinsic(_gather_tile, "fnifnnfni", 2, TILE_ROWS)
 gather_narrow = _intrinsic(_gather_tile, "fnifnnfni", 1, TILE_ROWS)
 outer_wide = _intrinsic(_outer_tile, "fnifninfn", 2, TILE_ROWS)
 outer_narrow = _intrinsic(_outer_tile, "fnifninfn", 1, OUTER_ROWS)
+turn_square = _intrinsic(_turned_square, "fnfn", 1, 1)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
