@@ -142,9 +142,7 @@ def _watched(module: Any, loaded: Sequence[Batch], inputs: Inputs) -> list[_Cloc
             observe=tick,
         )
     if not (convolutions.seconds and losses.seconds):
-        raise RuntimeError(
-            f"{method} called neither convolutions nor {loss} through their wrappers"
-        )
+        raise RuntimeError("the method went past the timed convolutions or the timed loss")
     return ticks[WARM_UP - 1 :]
 
 

@@ -24,6 +24,7 @@ from lima_bench.lima.blocks import block_slices
 from lima_bench.lima.losses import inverse_length, widen
 from lima_bench.lima.methods.catalogue import Cva
 from lima_bench.lima.sampling import corners
+from lima_bench.lima.tree import to_device
 
 _LEAST_WEIGHT = 1e-6  # a pixel in the very corner of its image still counts when it is alone
 
@@ -98,6 +99,10 @@ class Sight:
             return replace(self, grids=self.grids[:1].half())
         low, high = self.cells.aminmax()
         return replace(self, cells=self.cells - low, grids=self.grids[low : high + 1].half())
+
+    def on(self, device: torch.device) -> Sight:
+        """The same on `device`."""
+        return self if self.grids.device == device else to_device(self, device)
 
     def unpacked(self, dtype: torch.dtype) -> Sight:
         """The same with grids and weights to compute with."""

@@ -40,11 +40,24 @@ def meet(
         point: The point that each target belongs to.
         n_points: How many points there are.
     """
-    order = torch.argsort(point, stable=True)
     count = torch.bincount(point, minlength=n_points)
+    if n_points == 0 or int(count.max()) <= 1:
+        return _meet_once(source, point, n_points)
+    order = torch.argsort(point, stable=True)
     first = count.cumsum(0) - count
     met = count[source]
     rows = torch.repeat_interleave(torch.arange(len(source), device=source.device), met)
     before = met.cumsum(0) - met
     nth = torch.arange(len(rows), device=source.device) - before[rows]
     return rows, order[first[source[rows]] + nth]
+
+
+def _meet_once(
+    source: Int[Tensor, " rows"], point: Int[Tensor, " targets"], n_points: int
+) -> tuple[Int[Tensor, " meetings"], Int[Tensor, " meetings"]]:
+    """`meet` where no point has two targets: nothing needs sorting."""
+    target = torch.full((n_points,), -1, dtype=torch.int64, device=point.device)
+    target[point] = torch.arange(len(point), device=point.device)
+    met = target.index_select(0, source)
+    rows = torch.nonzero(met >= 0).squeeze(1)
+    return rows, met.index_select(0, rows)

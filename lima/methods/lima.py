@@ -28,7 +28,6 @@ from lima_bench.lima.mixing import mixed_views
 from lima_bench.lima.projection import projected_distances
 from lima_bench.lima.propagation import Past, fill_targets, target_points
 from lima_bench.lima.rows import meet
-from lima_bench.lima.tree import to_device
 from lima_bench.lima.views import ScanInput, ViewPlan, plain_plan
 
 
@@ -116,7 +115,7 @@ class Lima(nn.Module):
         past = [
             Past(
                 scan.index - index,
-                to_device(frame.sight, grids.device),
+                frame.sight.on(grids.device),
                 self._rows(scan, xyz, index, frame),
             )
             for index, frame in self._remembered(scan, xyz, now)

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn import functional
 
 from lima_bench.lima.api import Batch, Loss, Student, Teacher
 from lima_bench.lima.losses import info_nce, unit
 from lima_bench.lima.methods.catalogue import SlidrSettings
 from lima_bench.lima.pooling import group_mean, superpixel_means
 from lima_bench.lima.rows import paired_rows
+from lima_bench.lima.take import take_rows
 
 
 class Slidr(nn.Module):
@@ -48,8 +48,7 @@ class Slidr(nn.Module):
         """Mean unit embedding of each superpixel's points; a point seen twice counts twice."""
         kept, rows = paired_rows(batch)
         cells = unit(self.point_head(self.student.per_voxel(batch.voxels)))
-        # Of the ways to index rows, embedding has the fast and repeatable backward.
-        points = functional.embedding(batch.voxels.inverse[rows], cells)
+        points = take_rows(cells, batch.voxels.inverse[rows])
         pairs = batch.pairs
         image = pairs.image[kept]
         segment = superpixels[image, pairs.row[kept], pairs.col[kept]].long()

@@ -103,3 +103,11 @@ def test_spconv_computes_the_same_network() -> None:
     theirs, voxels = spconv_peer.SpconvNet(ours), scan_voxels(QUICK)
     expected, result = ours(voxels), theirs(voxels)
     assert (result - expected).abs().max() < 1e-4 * expected.abs().max()
+
+
+def test_the_papers_curve_is_read_as_ratios_over_scalr() -> None:
+    from benchmarks.frames import paper_ratios
+
+    eight = paper_ratios()["LiMA 8"]
+    assert eight["seconds"] == pytest.approx(19.5 / 10.1)
+    assert eight["mib"] == pytest.approx(36.27 / 12.43)
