@@ -183,7 +183,7 @@ def test_what_enters_a_key(changed: bool, sets: tuple[str, ...], known: Known, s
 def test_versions_weights_and_data_enter_a_key(known: Known, world: Identity, score_key) -> None:
     plain = score_key(known)
     methods = dict(known.methods)
-    methods["scalr"] = methods["scalr"].model_copy(update={"version": 2})
+    methods["scalr"] = methods["scalr"].model_copy(update={"version": methods["scalr"].version + 1})
     raised = Known(methods, known.teachers, known.datasets, known.weights)
     retrained = Known(known.methods, known.teachers, known.datasets, {"tiny": "other"})
     larger = Identity(world={"seed": 0, "scenes": 4}, world_version=1)
