@@ -1,6 +1,7 @@
 """Figures that need a fresh process: start-up, whole tables, peak memory.
 
-Offers `Usage`, `run` and `answer`. Times and peak memory come from the operating system.
+Offers `Usage`, `run`, `answer` and, for use in the child, `resident_bytes`. Times and peak memory
+come from the operating system.
 """
 
 from __future__ import annotations
@@ -64,3 +65,11 @@ def answer(module: str, *arguments: str, extra: Mapping[str, str] | None = None)
     if done.returncode:
         raise RuntimeError(f"{module} ended with exit code {done.returncode}")
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def resident_bytes(field: str) -> int:
+    """Resident memory of this process: ``VmHWM`` at its peak; ``VmRSS``, ``RssAnon`` ... now."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError(f"the operating system does not tell {field}")

@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 
-from benchmarks.children import answer
+from benchmarks.children import answer, resident_bytes
 from benchmarks.rows import Row, Sample
 
 BACKBONE = "minkunet34"
@@ -56,17 +55,9 @@ def growth_bytes(contender: str, sensor: str) -> int:
     tried = contestant(BACKBONE, contender, small)
     tried.learn()
     measured = tried.on(large)
-    before = _resident("VmRSS")
+    before = resident_bytes("VmRSS")
     measured.learn()
-    return _resident("VmHWM") - before
-
-
-def _resident(field: str) -> int:
-    """Bytes of resident memory: ``VmRSS`` now, ``VmHWM`` at its peak."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{field}:"):
-            return int(line.split()[1]) * 1024
-    raise RuntimeError(f"the operating system does not tell {field}")
+    return resident_bytes("VmHWM") - before
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import torch
 import yaml
 
-from benchmarks.children import ROOT
+from benchmarks.children import ROOT, resident_bytes
 from lima_bench.datasets.nuscenes.reader import NuScenes
 from lima_bench.datasets.sample import Source
 from lima_bench.lima.api import load_method
@@ -85,7 +85,7 @@ def cost(setting: Setting) -> Cost:
     """Fill the memory, then take the steps."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    idle = _resident("RssAnon")
+    idle = resident_bytes("RssAnon")
     batches, method, optimiser = _made(setting)
     for step in range(setting.fill if hasattr(method, "targets") else 0):
         method.targets(batches[step])
@@ -102,7 +102,7 @@ def cost(setting: Setting) -> Cost:
         step_s=[(end.cpu - ready.cpu) / BATCH for _, ready, end in spans],
         load_s=[(ready.cpu - start.cpu) / BATCH for start, ready, _ in spans],
         wall_s=[(end.wall - start.wall) / BATCH for start, _, end in spans],
-        peak_mib=(_resident("VmHWM") - _resident("RssFile") - idle) / MIB,
+        peak_mib=(resident_bytes("VmHWM") - resident_bytes("RssFile") - idle) / MIB,
         points=len(batch.xyz) / BATCH,
         voxels=len(batch.voxels.coords),
     )
@@ -160,14 +160,6 @@ def _settings(recipe: str) -> dict[str, Any]:
     path = ROOT / "suites" / "recipes" / f"{recipe}.yaml"
     settings: dict[str, Any] = yaml.safe_load(path.read_text())["settings"]
     return settings
-
-
-def _resident(field: str) -> int:
-    """Bytes of resident memory: ``VmHWM`` at its peak, ``RssAnon`` and ``RssFile`` now."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{field}:"):
-            return int(line.split()[1]) * 1024
-    raise RuntimeError(f"the operating system does not tell {field}")
 
 
 if __name__ == "__main__":

@@ -8,9 +8,11 @@ keep their bits.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
@@ -35,6 +37,26 @@ class Stopwatch:
         """``function(*tensors)``, timed in both directions."""
         result: Tensor = _Timed.apply(self, function, *tensors)  # type: ignore[no-untyped-call]
         return result
+
+    @contextmanager
+    def inside(self, function: type[Function]) -> Iterator[None]:
+        """Time a hand-written `Function`, forward and backward, while in the block."""
+        parts: dict[str, Any] = {
+            name: staticmethod(self._counted(getattr(function, name)))
+            for name in ("forward", "backward")
+        }
+        with patch.multiple(function, **parts):
+            yield
+
+    def _counted(self, part: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*arguments: Any) -> Any:
+            started = time.process_time()
+            try:
+                return part(*arguments)
+            finally:
+                self.seconds += time.process_time() - started
+
+        return counted
 
 
 @dataclass(frozen=True)
