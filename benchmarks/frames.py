@@ -51,7 +51,7 @@ class Sizes:
         coarse: Voxel edges over the paper's.
     """
 
-    frames: tuple[int, ...] = (1, 2, 4, 6, 8)
+    frames: tuple[int, ...] = tuple(range(1, MOST_FRAMES + 1))
     rounds: int = 2
     steps: int = 1
     azimuths: int = 1340
@@ -61,7 +61,7 @@ class Sizes:
 
 
 DEFAULT = Sizes()
-FULL = Sizes(frames=tuple(range(1, MOST_FRAMES + 1)), rounds=3, steps=2, coarse=1.0)
+FULL = Sizes(rounds=3, steps=2, coarse=1.0)
 QUICK = Sizes(frames=(1, 8), rounds=1, azimuths=120, width=64, backbone="minkunet_tiny")
 
 

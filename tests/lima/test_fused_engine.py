@@ -68,21 +68,44 @@ def test_it_computes_the_definition(kind, c_in, c_out, n_voxels):
     assert_close(ours, exact)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_it_is_a_dense_convolution_in_float64(seed):
-    shape = (10, 8, 12)
-    level = some_level(seed, n_voxels=900, shape=shape)
-    features, weight, upstream = operands(level.neighbours, 16, 32, seed)
+SHAPE = (10, 8, 12)
+
+
+def densified(level, features, shape=SHAPE):
+    grid = features.new_zeros(2, features.shape[1], *shape)
     batch, x, y, z = level.coords.T
+    return grid.index_put((batch, torch.arange(features.shape[1])[:, None], x, y, z), features.T)
 
-    def dense(features, weight):
-        grid = features.new_zeros(2, 16, *shape)
-        grid[batch, :, x, y, z] = features
-        kernel = weight.view(3, 3, 3, 16, 32).permute(4, 3, 2, 1, 0)
-        return functional.conv3d(grid, kernel, padding=1)[batch, :, x, y, z]
 
-    ours = results(lambda x, w: FUSED.convolve(x, w, level.neighbours), features, weight, upstream)
-    assert_close(ours, results(dense, features, weight, upstream, torch.float64))
+def read_at(level, grid):
+    batch, x, y, z = level.coords.T
+    return grid[batch, :, x, y, z]
+
+
+def dense(kind, level, features, weight):
+    """The same by torch's dense convolutions."""
+    size = 3 if kind == "neighbours" else 2
+    kernel = weight.view(size, size, size, *weight.shape[1:]).permute(4, 3, 2, 1, 0)
+    if kind == "neighbours":
+        return read_at(level, functional.conv3d(densified(level, features), kernel, padding=1))
+    if kind == "down":
+        grid = functional.conv3d(densified(level, features), kernel, stride=2)
+        return read_at(level.coarser, grid)
+    coarse = densified(level.coarser, features, tuple(side // 2 for side in SHAPE))
+    return read_at(level, functional.conv_transpose3d(coarse, kernel.transpose(0, 1), stride=2))
+
+
+@pytest.mark.parametrize("engine", ["fused", "reference"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("seed", "n_voxels"), [(0, 900), (1, 200), (2, 1)])
+def test_engines_are_dense_convolutions_in_float64(engine, kind, seed, n_voxels):
+    level = some_level(seed, n_voxels, shape=SHAPE)
+    kernel_map = getattr(level, kind)
+    given = operands(kernel_map, 16, 32, seed)
+    with use_engine(engine) as chosen:
+        ours = results(lambda x, w: chosen.convolve(x, w, kernel_map), *given)
+    exact = results(lambda x, w: dense(kind, level, x, w), *given, torch.float64)
+    assert_close(ours, exact)
 
 
 @pytest.mark.parametrize("kind", KINDS)
