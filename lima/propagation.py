@@ -20,6 +20,7 @@ from lima_bench.lima.losses import unit
 from lima_bench.lima.methods.catalogue import LimaSettings
 
 _SHARPNESS = 0.1  # softmax_sim's temperature; assumed
+_BY_LIKENESS = ("sim_gate", "softmax_sim")
 
 
 @dataclass(frozen=True)
@@ -80,20 +81,28 @@ def fill_targets(
         settings: `pool` and its parameters are read.
     """
     parts = list(block_slices(len(point), out.shape[1], out.device))
-    lenders = [_Lender.of(frame, point, parts, out.dtype) for frame in past]
-    for number, part in enumerate(parts):
-        block, start = out[part], part.start
-        current = now.features(min(start, len(now)), min(part.stop, len(now)))
-        n_seen = len(current)
-        block[:n_seen] = current
-        block[n_seen:] = -torch.inf if settings.pool == "max" else 0.0
-        weight = block.new_zeros(len(block))
-        weight[:n_seen] = 1.0
-        for lender in lenders:
+    weight = out.new_zeros(len(out))
+    weight[: len(now)] = 1.0
+    for part in parts:
+        current = _current(now, part)
+        out[part.start : part.start + len(current)] = current
+        out[part.start + len(current) : part.stop] = -torch.inf if settings.pool == "max" else 0.0
+    for frame in past:
+        # One frame after the other: only one frame's grids are ever in full precision.
+        lender = _Lender.of(frame, point, parts, out.dtype)
+        for number, part in enumerate(parts):
             slot, lent = lender.of_block(number)
-            _pool(block, weight, current, slot - start, lent, lender.age, settings)
-        if lenders and settings.pool != "max":
-            block /= weight[:, None]
+            current = _current(now, part) if settings.pool in _BY_LIKENESS else lent[:0]
+            slot = slot - part.start
+            _pool(out[part], weight[part], current, slot, lent, frame.age, settings)
+    if past and settings.pool != "max":
+        for part in parts:
+            out[part] /= weight[part, None]
+
+
+def _current(now: Sight, part: slice) -> Float[Tensor, "seen width"]:
+    """The features of those targets of a block that are seen now; they come first of all."""
+    return now.features(min(part.start, len(now)), min(part.stop, len(now)))
 
 
 @dataclass(frozen=True)
@@ -101,13 +110,11 @@ class _Lender:
     """A past frame, asked once for all targets that it reaches.
 
     Attributes:
-        age: Frames between then and now.
         slot: The targets that it reaches, ascending.
         sight: What it says of each.
         bounds: Where the slots of each block of targets begin, and their number at the end.
     """
 
-    age: int
     slot: Int[Tensor, " lent"]
     sight: Sight
     bounds: list[int]
@@ -126,7 +133,7 @@ class _Lender:
         edges = torch.tensor([*(part.start for part in parts), len(point)], device=slot.device)
         bounds: list[int] = torch.searchsorted(slot, edges).tolist()
         sight = frame.sight.unpacked(dtype).take(rows.index_select(0, slot))
-        return cls(frame.age, slot, sight, bounds)
+        return cls(slot, sight, bounds)
 
     def of_block(self, number: int) -> tuple[Int[Tensor, " lent"], Float[Tensor, "lent width"]]:
         """Targets of one block, and what each is lent."""
@@ -150,7 +157,7 @@ def _pool(
     share = lent.new_ones(len(lent))
     if settings.pool == "decay":
         share *= settings.decay**age
-    if settings.pool in ("sim_gate", "softmax_sim"):
+    if settings.pool in _BY_LIKENESS:
         n_seen = int(torch.searchsorted(slot, len(current)))
         cosine = (unit(current[slot[:n_seen]]) * unit(lent[:n_seen])).sum(dim=1)
         gated = settings.pool == "sim_gate"
