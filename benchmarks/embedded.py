@@ -31,12 +31,14 @@ def rows(quick: bool) -> list[Row]:
         ours = cold_run(command, store)
         warm = warm_rows("embedded/table1", command, store, rounds=3)
         plain = cold_run(command, Path(folder) / "reference", {VARIABLE: "reference"})
-    note = f"{our_engine()} {ours.cpu_s:.0f} s, reference {plain.cpu_s:.0f} s of CPU; {SHARED}"
+    note = f"{our_engine()} {ours.cpu_s:.0f} s, reference {plain.cpu_s:.0f} s of CPU"
     ratio = plain.cpu_s / ours.cpu_s
     minutes = ours.wall_s / 60
     cold = "embedded/table1 cold"
     return [
-        Row.of(f"{cold} over reference engine", ratio, "x", at_least=TARGET, note=note),
+        Row.of(
+            f"{cold} over reference engine", ratio, "x", at_least=TARGET, note=note, missed=SHARED
+        ),
         Row.of(cold, minutes, "min", at_most=COLD_LIMIT_MINUTES, note="wall"),
         *warm,
     ]

@@ -55,13 +55,19 @@ class Row:
         at_least: float | None = None,
         at_most: float | None = None,
         note: str = "",
+        missed: str = "",
     ) -> Row:
-        """The row of a measurement, held against one bound or none."""
+        """The row of a measurement, held against one bound or none.
+
+        `missed` is the reason to give, beside the note, if the bound does not hold.
+        """
         sample = measured if isinstance(measured, Sample) else None
         value = sample.median if sample else measured
         assert not isinstance(value, Sample)
         target, met = _verdict(value, at_least, at_most)
         spread = sample.quartiles if sample and len(sample.values) > 1 else None
+        if met is False:
+            note = "; ".join(filter(None, (note, missed)))
         return cls(name, value, unit, target, met, note, spread)
 
 
