@@ -65,8 +65,8 @@ LAYERS = (
 
 
 MISSED = (
-    "on the border, 5 % from run to run: the kernel alone reaches the target on a warm output; with "
-    "few channels a tile's row numbers, additions and cold output rows show"
+    "on the border, 5 % from run to run: the kernel alone reaches the target on a warm output; "
+    "with few channels a tile's row numbers, additions and cold output rows show"
 )
 
 
