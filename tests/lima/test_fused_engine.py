@@ -241,3 +241,18 @@ def test_other_types_are_computed_by_the_reference():
         assert torch.equal(
             double, reference.convolve(features.double(), weight.double(), kernel_map)
         )
+
+
+@pytest.mark.parametrize("change", ["rows", "channels", "weights", "flat"])
+def test_operands_of_another_size_are_refused(change):
+    """Compiled loops do not look where an array ends."""
+    kernel_map = some_level().neighbours
+    features, weight, _ = operands(kernel_map, 8, 16)
+    wrong = {
+        "rows": (features[1:], weight),
+        "channels": (features[:, 1:], weight),
+        "weights": (features, weight[:8]),
+        "flat": (features, weight[0]),
+    }
+    with pytest.raises(ValueError, match="do not fit a kernel map"):
+        FUSED.convolve(*wrong[change], kernel_map)

@@ -205,3 +205,13 @@ def test_names_and_shapes_of_the_state_are_torchs():
     assert {k: (v.shape, v.dtype) for k, v in ours.items()} == {
         k: (v.shape, v.dtype) for k, v in theirs.items()
     }
+
+
+@pytest.mark.parametrize("wrong", ["beside", "channels"])
+@pytest.mark.parametrize("grad", [True, False])
+def test_sizes_that_do_not_fit_are_refused(wrong, grad):
+    """Compiled loops are given addresses: they would read past an end."""
+    features = torch.randn(20, 4 if wrong == "beside" else 3)
+    beside = torch.randn(19, 4) if wrong == "beside" else None
+    with torch.set_grad_enabled(grad), pytest.raises(RuntimeError):
+        normed(BatchNorm(4), features, beside)

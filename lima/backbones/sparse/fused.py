@@ -45,6 +45,7 @@ class FusedEngine:
         kernel_map: KernelMap,
     ) -> Float[Tensor, "out c_out"]:
         """See `lima_bench.lima.backbones.sparse.engine.Engine`."""
+        kernel_map.must_fit(features, weight)
         single = features.dtype == weight.dtype == torch.float32
         if not single or torch.is_autocast_enabled("cpu"):
             return REFERENCE.convolve(features, weight, kernel_map)

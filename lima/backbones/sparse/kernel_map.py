@@ -143,6 +143,19 @@ class KernelMap:
         """For each output row and weight the input row, or -1; int32."""
         return self.forward.table
 
+    def must_fit(self, features: Tensor, weight: Tensor) -> None:
+        """Refuse operands of other sizes: compiled loops would read past their ends.
+
+        Raises:
+            ValueError: They do not fit each other, or this map.
+        """
+        rows = self.n_in, weight.shape[1] if weight.ndim == 3 else -1
+        if tuple(features.shape) != rows or weight.shape[0] != self.forward.n_weights:
+            raise ValueError(
+                f"features {tuple(features.shape)} and weight {tuple(weight.shape)} do not fit a "
+                f"kernel map of {self.n_in} input rows and {self.forward.n_weights} weights"
+            )
+
     @cached_property
     def transposed(self) -> KernelMap:
         """The map that carries output rows back to input rows, weight by weight."""

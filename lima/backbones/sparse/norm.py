@@ -125,7 +125,10 @@ def _compilable(features: Features, weight: Tensor | None, beside: Features | No
         and _is_plain(features)
         and weight is not None
         and _is_plain(weight)
-        and (beside is None or _is_plain(beside))
+        # The loops are given addresses and believe them; torch tells what does not fit.
+        and features.ndim == 2
+        and features.shape[1] == len(weight)
+        and (beside is None or (_is_plain(beside) and beside.shape == features.shape))
         and not torch.is_autocast_enabled("cpu")
     )
 

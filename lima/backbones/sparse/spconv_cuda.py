@@ -117,6 +117,7 @@ class SpconvEngine:
         float64 and maps without rows on one side, for neither of which spconv has kernels, are
         computed by the reference engine.
         """
+        kernel_map.must_fit(features, weight)
         if torch.float64 in (features.dtype, weight.dtype) or not _has_work(weight, kernel_map):
             return REFERENCE.convolve(features, weight, kernel_map)
         return convolve(features, weight, kernel_map, self._plan(features))
