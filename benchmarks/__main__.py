@@ -2,7 +2,8 @@
 
 A pattern is a group (``layers``) or names of rows (``'network/*'``); without one all groups run but
 those of `benchmarks.groups.ON_REQUEST`. One that breaks costs its own rows only; the exit code
-then is 1. A target that is missed is a finding, not an error: the exit code stays 0.
+then is 1. A target that is missed is a finding, not an error: the exit code stays 0. A pattern that
+means nothing is an error, with exit code 2 and no file written.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks import machine
-from benchmarks.groups import chosen_groups, is_chosen
+from benchmarks.groups import GROUPS, ON_REQUEST, chosen_groups, is_chosen
 from benchmarks.report import HEADING, MACHINE, save, text_of
 from benchmarks.rows import Row
 
@@ -39,6 +40,9 @@ def main(arguments: Sequence[str]) -> int:
             rows = [Row(f"{group}/failed", None, "", note=note)]
         print(*map(text_of, rows), sep="\n", flush=True)
         found += rows
+    if len(found) == 1:
+        print("no row has such a name", file=sys.stderr)
+        return 2
     _close(found, options)
     return int(failed)
 
@@ -66,7 +70,13 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="tiny sizes: does everything run?")
     parser.add_argument("--embedded", action="store_true", help="also the embedded table: 15 min")
     parser.add_argument("--json", type=Path, metavar="PATH", help="write the rows there")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    for pattern in options.patterns:
+        if not chosen_groups([pattern]):
+            parser.error(f'no group for "{pattern}"; known: {", ".join((*GROUPS, *ON_REQUEST))}')
+    if options.json and not options.json.resolve().parent.is_dir():
+        parser.error(f"no folder {options.json.resolve().parent}")
+    return options
 
 
 def _close(rows: Sequence[Row], options: argparse.Namespace) -> None:

@@ -1,7 +1,8 @@
 """Two runs side by side: ``python -m benchmarks.compare before.json after.json``.
 
 Offers `compared`. Rows meet by name. A change is marked where the quartiles of the two runs do not
-overlap; the exit code is 1 where a target that was met before is missed after.
+overlap; the exit code is 1 where a target that was met before is missed after, 2 where a file holds
+no rows.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from benchmarks.report import NAME_WIDTH, load, number, verdict
 from benchmarks.rows import Row
+from lima_bench.common.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,11 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("before", type=Path)
     parser.add_argument("after", type=Path)
     options = parser.parse_args(arguments)
-    changes = compared(load(options.before), load(options.after))
+    try:
+        changes = compared(load(options.before), load(options.after))
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
     print(f"{'figure':<{NAME_WIDTH}}{'before':>11}{'after':>11}{'ratio':>11}")
     for change in changes:
         print(_line(change))

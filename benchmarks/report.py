@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.rows import Row
+from lima_bench.common.errors import UserError
 
 NAME_WIDTH = 50
 MACHINE = "machine"
@@ -59,9 +60,17 @@ def save(rows: Iterable[Row], path: Path) -> None:
 
 
 def load(path: Path) -> list[Row]:
-    """The rows of a file that `save` wrote."""
-    found = json.loads(path.read_text())
-    return [Row(**(entry | {"spread": _pair(entry.get("spread"))})) for entry in found]
+    """The rows of a file that `save` wrote.
+
+    Raises:
+        UserError: There is none, or it holds something else.
+    """
+    try:
+        found = json.loads(path.read_text())
+        return [Row(**(entry | {"spread": _pair(entry.get("spread"))})) for entry in found]
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        what = f"It holds no benchmark rows: {error}."
+        raise UserError(path, what, "Name a file that `--json` wrote.") from error
 
 
 def _pair(spread: Sequence[float] | None) -> tuple[float, float] | None:

@@ -111,3 +111,19 @@ def test_the_papers_curve_is_read_as_ratios_over_scalr() -> None:
     eight = paper_ratios()["LiMA 8"]
     assert eight["seconds"] == pytest.approx(19.5 / 10.1)
     assert eight["mib"] == pytest.approx(36.27 / 12.43)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["nosuch"], ["start/nosuch", "--quick"], ["layers", "--json", "absent/x.json"]]
+)
+def test_what_means_nothing_is_refused_and_writes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    target = [] if "--json" in arguments else ["--json", str(tmp_path / "rows.json")]
+    try:
+        code: object = program.main([*arguments, *target])
+    except SystemExit as left:
+        code = left.code
+    assert code == 2
+    assert capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

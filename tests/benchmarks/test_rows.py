@@ -169,3 +169,16 @@ def test_the_page_shows_what_the_files_hold() -> None:
     text = PAGE.read_text()
     assert "<!-- rows of latest.json -->" in text
     assert page_of(text, FOLDER) == text, "run: python -m benchmarks.page"
+
+
+@pytest.mark.parametrize("content", [None, "broken", "[1]", '[{"nome": "x"}]'])
+def test_a_file_without_rows_is_one_clear_message(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str | None
+) -> None:
+    path = tmp_path / "rows.json"
+    if content is not None:
+        path.write_text(content)
+    assert compare([str(path), str(path)]) == 2
+    said = capsys.readouterr()
+    assert not said.out
+    assert said.err.startswith(f"{path}\n  It holds no benchmark rows")
