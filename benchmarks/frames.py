@@ -29,7 +29,8 @@ from benchmarks.rows import Row, Sample
 from lima_bench.datasets.nuscenes.reader import NuScenes
 from lima_bench.datasets.sample import Source
 from lima_bench.datasets.world.build import build_world
-from lima_bench.datasets.world.spec import NuScenesDrive, WorldSpec
+from lima_bench.datasets.world.drives import NuScenesDrive
+from lima_bench.datasets.world.spec import WorldSpec
 from lima_bench.lima.image_store import cameras_of, write_store
 
 MOST_FRAMES = 8

@@ -18,7 +18,8 @@ from benchmarks.children import ROOT
 from lima_bench.datasets.nuscenes.reader import NuScenes
 from lima_bench.datasets.sample import Sample, Source
 from lima_bench.datasets.world.build import build_world
-from lima_bench.datasets.world.spec import NuScenesDrive, WorldSpec
+from lima_bench.datasets.world.drives import NuScenesDrive
+from lima_bench.datasets.world.spec import WorldSpec
 from lima_bench.lima.features import build_grids
 from lima_bench.lima.recipes import PretrainRecipe, StudentSettings
 from lima_bench.lima.teachers.load import load_teacher

@@ -2,6 +2,7 @@
 
 A data set is a class with a `card`, a `version`, ``frames(root, split)`` and ``load(frame)``;
 `register_dataset` makes it known by name. Built-in ones are listed in `DATASETS`, unloaded.
+`open_dataset` gives a reader by name, or by name and card variant: ``semanticposs:val03``.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ __all__ = [
     "Frame",
     "Sample",
     "Source",
+    "open_dataset",
     "register_dataset",
 ]
 
@@ -61,6 +63,23 @@ DATASETS: Registry[type[Dataset]] = Registry(
 )
 
 D = TypeVar("D", bound=Dataset)
+
+
+def open_dataset(name: str, where: str = "") -> Dataset:
+    """A reader of the data set `name`, which may carry a variant of its card.
+
+    Args:
+        name: ``semanticposs``, or ``semanticposs:val03``.
+        where: The place of the name in what the user wrote.
+
+    Raises:
+        UserError: There is no such data set or variant.
+    """
+    dataset, _, variant = name.partition(":")
+    reader = DATASETS.get(dataset, where)()
+    if variant:
+        reader.card = reader.card.variant(variant)
+    return reader
 
 
 def register_dataset(name: str, *, version: int) -> Callable[[type[D]], type[D]]:

@@ -9,23 +9,32 @@ from __future__ import annotations
 import re
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
-from lima_bench.common.errors import UserError
+from lima_bench.common.errors import UserError, unknown_name
 from lima_bench.datasets.sample import IGNORE, Int64
 
 
 class Intensity(BaseModel):
-    """The scale of a file's intensity column."""
+    """The scale of a file's intensity column.
+
+    Attributes:
+        minimum: Smallest value.
+        maximum: Largest value; of `unit` ``tanh``, of what is usual.
+        unit: How a value comes to 0..1: along the line from `minimum` to `maximum`, or as its
+            hyperbolic tangent where values have no bound (Waymo).
+        note: What else one should know.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     minimum: float
     maximum: float
+    unit: Literal["linear", "tanh"] = "linear"
     note: str = ""
 
 
@@ -35,6 +44,21 @@ class ClassInfo(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     name: str
     colour: tuple[int, int, int]
+
+
+class CardVariant(BaseModel):
+    """Another reading of what public text leaves open.
+
+    Attributes:
+        title: As printed in tables.
+        why: Who reads it so.
+        changes: Entries of the card that differ; a mapping replaces the whole mapping.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    title: str
+    why: str
+    changes: dict[str, Any]
 
 
 class Card(BaseModel):
@@ -57,8 +81,14 @@ class Card(BaseModel):
         splits: Split to sequences; a name may hold one range, ``scene-{0004..0011}``. A
             ``splits.json`` at the data root replaces them (`lima_bench.datasets.splits`).
         label_shares: Convention of each share ("1%": "slidr-scene"); "default" for all others.
+        sequence_shares: Share to the sequences that convention ``sequence`` takes for it.
         metric: Variant of the metric that the data set's authors use.
+        conditions: Values of `Sample.condition`; scores are also given for each.
+        options: What else the reader needs to know, by name.
+        protocol: ``assumed`` where no public text tells how papers split or score the set, so that
+            published numbers can only be compared with reserve.
         assumed: Entries that no public text settles.
+        variants: Other readings by name; ``<id>:<variant>`` in a suite asks for one.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -78,8 +108,29 @@ class Card(BaseModel):
     cameras: tuple[str, ...] = ()
     splits: dict[str, tuple[str, ...]] = {}
     label_shares: dict[str, str] = {}
+    sequence_shares: dict[str, tuple[str, ...]] = {}
     metric: str = "strict"
+    conditions: tuple[str, ...] = ()
+    options: dict[str, Any] = {}
+    protocol: Literal["published", "assumed"] = "published"
     assumed: tuple[str, ...] = ()
+    variants: dict[str, CardVariant] = {}
+
+    @model_validator(mode="after")
+    def _whole_map(self) -> Self:
+        """Every named raw id has a train id or is ignored, and every class has a raw id."""
+        allowed = {*range(len(self.classes)), IGNORE}
+        unmapped = sorted(set(self.raw_names) - set(self.labels))
+        strange = sorted(set(self.labels.values()) - allowed)
+        empty = sorted(allowed - set(self.labels.values()) - {IGNORE})
+        for ids, what in (
+            (unmapped, "raw ids without a train id or 255"),
+            (strange, "train ids that are no class"),
+            (empty, "classes without a raw id"),
+        ):
+            if ids:
+                raise ValueError(f"labels: {what}: {ids}")
+        return self
 
     @field_validator("splits")
     @classmethod
@@ -109,6 +160,26 @@ class Card(BaseModel):
             first = error.errors()[0]
             spot = ".".join(str(part) for part in first["loc"])
             raise UserError(f"{path}: {spot}", first["msg"], "Mend this entry.") from error
+
+    def variant(self, name: str) -> Card:
+        """This card as its variant `name` reads it; itself if `name` is empty.
+
+        Raises:
+            UserError: There is no such variant, or it changes what a card does not have.
+        """
+        if not name:
+            return self
+        if name not in self.variants:
+            raise unknown_name(f"{self.name}:{name}", "card variant", name, self.variants)
+        variant = self.variants[name]
+        facts = self.model_dump(exclude={"variants"}) | {"title": variant.title} | variant.changes
+        try:
+            return Card.model_validate(facts)
+        except ValidationError as error:
+            first = error.errors()[0]
+            spot = ".".join(str(part) for part in first["loc"])
+            where = f"{self.name} card: variants.{name}.{spot}"
+            raise UserError(where, first["msg"], "Mend this entry.") from error
 
     @property
     def class_names(self) -> tuple[str, ...]:

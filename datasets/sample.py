@@ -58,6 +58,8 @@ class Camera:
         camera_to_global: 4x4 at the camera's own time; camera axes are x right, y down, z ahead.
         width: Pixels of the file.
         height: Pixels of the file.
+        distortion: Brown-Conrady k1, k2, p1, p2, k3 where the image is not undistorted (Waymo);
+            None for a pinhole image.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Camera:
     camera_to_global: Float64
     width: int
     height: int
+    distortion: tuple[float, float, float, float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,9 @@ class Sample:
         boxes: Annotated objects, where they exist.
         moving: (N,) whether the point lies on something that moves, where the annotation tells.
         unknown_labels: Raw ids that no table lists, with how many points carry them.
+        n_dropped: Rows of the file that are no points and were left out (RELLIS-3D: zero rows).
+        condition: Under what it was recorded, one of the card's `conditions` (SemanticSTF: the
+            weather); empty where the data set does not tell.
     """
 
     frame: Frame
@@ -123,6 +129,8 @@ class Sample:
     boxes: Boxes | None = None
     moving: Bool | None = None
     unknown_labels: Mapping[int, int] = field(default_factory=dict)
+    n_dropped: int = 0
+    condition: str = ""
 
 
 @dataclass(frozen=True)

@@ -111,6 +111,8 @@ def _scaled(intensity: Float32, scale: Intensity, inputs: InputSettings) -> Floa
     if inputs.intensity == "raw_plus_one":
         # SLidR's SemanticKITTI loader: a zero would make its one-channel voxel look empty.
         return intensity + 1.0
+    if inputs.intensity == "unit" and scale.unit == "tanh":
+        return np.tanh(intensity)
     if inputs.intensity == "unit":
         return (intensity - scale.minimum) / (scale.maximum - scale.minimum)
     return intensity

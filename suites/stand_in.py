@@ -28,7 +28,7 @@ from lima_bench.common.files import write_atomic
 from lima_bench.common.hashing import file_digest
 from lima_bench.common.seeds import derive_seed
 from lima_bench.datasets.sample import Float32, Float64
-from lima_bench.datasets.world.drive import Split, drive
+from lima_bench.datasets.world.drive import drive
 from lima_bench.datasets.world.labels import NUSCENES_16, SCORED_16
 from lima_bench.datasets.world.materials import Material
 from lima_bench.datasets.world.recording import Picture
@@ -65,7 +65,7 @@ class StandInSettings(Settings):
     lesson: LessonSettings = LessonSettings()
 
 
-def pictures_of(spec: WorldSpec, split: Split, n_scenes: int) -> list[Picture]:
+def pictures_of(spec: WorldSpec, split: str, n_scenes: int) -> list[Picture]:
     """Every picture of the first scenes of a split."""
     recordings = (drive(spec, "nuscenes", split, index) for index in range(n_scenes))
     return [

@@ -1,6 +1,6 @@
 """Writes the built-in world to disk, once, as the data sets that it stands in for.
 
-Offers `build_world` and `DATASETS`. Child processes render and write one recording each; the
+Offers `build_world`. Child processes render and write one recording each; the
 parent writes the tables. A data set's folder appears when it is complete, with a ``manifest.json``
 that says of which world it is and what every file holds.
 """
@@ -8,6 +8,7 @@ that says of which world it is and what every file holds.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import multiprocessing
 import os
@@ -16,19 +17,19 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from lima_bench.common.errors import UserError
 from lima_bench.common.files import filling, write_atomic
 from lima_bench.common.hashing import file_digest
 from lima_bench.common.locks import locked
 from lima_bench.common.progress import Report, silent
-from lima_bench.datasets.world.spec import TRAIN_SEQUENCES, VERSION, WorldSpec
+from lima_bench.datasets.world.drives import DatasetId
+from lima_bench.datasets.world.spec import SETS, VERSION, WorldSpec
 
-DatasetId = Literal["nuscenes", "semantickitti"]
-Job = tuple[DatasetId, Literal["train", "val"], int]
+Job = tuple[DatasetId, int]
+"""A data set, and the place of one of its trips."""
 
-DATASETS: tuple[DatasetId, ...] = ("nuscenes", "semantickitti")
 MANIFEST = "manifest.json"
 
 
@@ -38,7 +39,7 @@ def build_world(
     *,
     processes: int = 1,
     report: Report = silent,
-    datasets: Sequence[DatasetId] = DATASETS,
+    datasets: Sequence[DatasetId] = SETS,
 ) -> Path:
     """Have the world of `spec` on disk below `folder`, one folder per data set.
 
@@ -63,7 +64,7 @@ def build_world(
         workers = _Workers(processes, stack)
         for name in datasets:
             with locked(folder / f".{name}.lock", wait=True):
-                if not _is_complete(spec, folder / name):
+                if not _is_complete(spec.digest_of(name), folder / name):
                     told = partial(_shifted, report, done, total)
                     _fill(spec, folder / name, name, workers, told)
             done += len(_jobs(spec, name))
@@ -104,13 +105,12 @@ def _shifted(report: Report, before: int, total: int, done: int) -> None:
 
 def _jobs(spec: WorldSpec, name: DatasetId) -> list[Job]:
     """Every recording of one data set, in the order of its tables."""
-    from lima_bench.datasets.world.drive import recording_count
+    from lima_bench.datasets.world.expedition import expedition_of
 
-    splits: tuple[Literal["train", "val"], ...] = ("train", "val")
-    return [(name, split, i) for split in splits for i in range(recording_count(spec, name, split))]
+    return [(name, place) for place in range(len(expedition_of(spec, name).trips))]
 
 
-def _is_complete(spec: WorldSpec, root: Path) -> bool:
+def _is_complete(digest: str, root: Path) -> bool:
     """Whether the data set lies at `root`, of this world and whole."""
     if not root.exists():
         return False
@@ -119,7 +119,7 @@ def _is_complete(spec: WorldSpec, root: Path) -> bool:
         manifest = json.loads((root / MANIFEST).read_text())
     except (OSError, ValueError) as error:
         raise UserError(root, "Something that is no built-in world lies here.", remedy) from error
-    if manifest.get("spec_digest") != spec.digest:
+    if manifest.get("spec_digest") != digest:
         raise UserError(root, "The built-in world here has other settings.", remedy)
     missing = [name for name in manifest["files"] if not (root / name).is_file()]
     if missing:
@@ -149,8 +149,8 @@ def _fill(
         files = sorted(path for path in draft.rglob("*") if path.is_file())
         manifest = {
             "world_version": VERSION,
-            "spec_digest": spec.digest,
-            "spec": spec.model_dump(mode="json"),
+            "spec_digest": spec.digest_of(name),
+            "spec": spec.part(name),
             "files": {path.relative_to(draft).as_posix(): file_digest(path) for path in files},
         }
         write_atomic(draft / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True))
@@ -164,26 +164,21 @@ def _prepare_child() -> None:
 
 def _record(spec: WorldSpec, root: Path, job: Job) -> Any:
     """Render one recording and write its sensor files; give its table rows."""
-    from lima_bench.datasets.world.drive import drive
+    from lima_bench.datasets.world.drive import record
+    from lima_bench.datasets.world.expedition import expedition_of
 
-    name, split, index = job
-    recording = drive(spec, name, split, index)
-    if name == "nuscenes":
-        from lima_bench.datasets.nuscenes import writer as nuscenes
-
-        return nuscenes.write_recording(recording, root)
-    from lima_bench.datasets.semantickitti import writer as semantickitti
-
-    return semantickitti.write_recording(recording, root)
+    name, place = job
+    expedition = expedition_of(spec, name)
+    recording = record(spec, expedition, expedition.trips[place])
+    return _writer(name).write_recording(recording, root)
 
 
 def _write_tables(spec: WorldSpec, name: DatasetId, tables: list[Any], root: Path) -> None:
-    if name == "nuscenes":
-        from lima_bench.datasets.nuscenes import writer as nuscenes
+    from lima_bench.datasets.world.expedition import expedition_of
 
-        scenes = [tables[i].name for i in sorted(spec.nuscenes.pretrain_indices)]
-        nuscenes.write_tables(tables, root, pretrain=scenes)
-        return
-    from lima_bench.datasets.semantickitti import writer as semantickitti
+    pretrain = expedition_of(spec, name).pretrain
+    _writer(name).write_tables(tables, root, pretrain=pretrain)
 
-    semantickitti.write_tables(tables, root, pretrain=TRAIN_SEQUENCES)
+
+def _writer(name: DatasetId) -> Any:
+    return importlib.import_module(f"lima_bench.datasets.{name}.writer")

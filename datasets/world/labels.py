@@ -61,6 +61,18 @@ class Label(IntEnum):
     ANIMAL = 40
     EGO = 41
     NOISE = 42
+    CURB = 43
+    GRASSLAND = 44
+    BUSH = 45
+    LOG = 46
+    WATER = 47
+    PUDDLE = 48
+    MUD = 49
+    CONCRETE_SLAB = 50
+    RUBBLE = 51
+    FOG = 52
+    SNOW = 53
+    RAIN = 54
 
 
 PEOPLE = frozenset(
@@ -170,6 +182,21 @@ NAMES: dict[Label, Names] = {
     Label.ANIMAL: _still("animal", 1, 99),
     Label.EGO: _still("vehicle.ego", 31, 1),
     Label.NOISE: _still("noise", 0, 1),
+    # Kerb stones count as sidewalk where a set has no class for them.
+    Label.CURB: _still("flat.sidewalk", 26, 48),
+    # Off the road.
+    Label.GRASSLAND: _still("flat.terrain", 27, 72),
+    Label.BUSH: _still("static.vegetation", 30, 70),
+    Label.LOG: _still("static.other", 29, 99),
+    Label.WATER: _still("static.other", 29, 99),
+    Label.PUDDLE: _still("flat.terrain", 27, 72),
+    Label.MUD: _still("flat.terrain", 27, 72),
+    Label.CONCRETE_SLAB: _still("flat.other", 25, 49),
+    Label.RUBBLE: _still("static.other", 29, 99),
+    # What hangs in the air and sends light back.
+    Label.FOG: _still("noise", 0, 1),
+    Label.SNOW: _still("noise", 0, 1),
+    Label.RAIN: _still("noise", 0, 1),
 }
 
 NUSCENES_CATEGORY: tuple[str, ...] = tuple(NAMES[label].nuscenes for label in Label)

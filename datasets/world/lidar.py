@@ -21,7 +21,7 @@ from lima_bench.datasets.world.lidar_rays import GROUND, NOTHING, Turn, trace
 from lima_bench.datasets.world.materials import DROP_OUT, REFLECTIVITY, Material
 from lima_bench.datasets.world.noise import bell, chance
 from lima_bench.datasets.world.rays import facing, to_local, turned
-from lima_bench.datasets.world.recording import LidarScan
+from lima_bench.datasets.world.recording import Beams, LidarScan
 from lima_bench.datasets.world.rigs import LidarMount
 from lima_bench.datasets.world.scene import Instant, Scene
 from lima_bench.datasets.world.shapes import (
@@ -86,13 +86,35 @@ def spin(now: Instant, mount: LidarMount, timestamp_us: int) -> Spin:
         points=own.astype(np.float32),
         intensity=points[:, 3].astype(np.float32),
         ring=facts[:, 0],
+        column=facts[:, 4],
         label=facts[:, 1],
         instance=np.where(IS_OBJECT[facts[:, 1]], facts[:, 2], 0),
         moving=facts[:, 3] > 0,
         lidar_to_ego=mount.lidar_to_ego,
         ego_to_global=scene.town_to_global @ ego,
+        beams=_beams(scene, mount, time_s),
     )
     return Spin(scan, possible)
+
+
+def _beams(scene: Scene, mount: LidarMount, time_s: float) -> Beams:
+    """Where the sensor looks while it turns."""
+    first = scene.ego_to_town(time_s + mount.first_s)
+    last = scene.ego_to_town(time_s + mount.first_s + mount.turn_s)
+    share = ((np.arange(mount.azimuths) + 0.5) / mount.azimuths)[:, None, None]
+    # A turn lasts at most a tenth of a second: between its ends, poses are interpolated linearly.
+    return Beams(
+        elevations_rad=mount.elevations_rad,
+        azimuths_rad=_azimuths(mount),
+        spin_to_ego=mount.spin_to_ego,
+        ego_to_global=scene.town_to_global @ (first * (1 - share) + last * share),
+    )
+
+
+def _azimuths(mount: LidarMount) -> Float64:
+    turn = 2 * np.pi * (np.arange(mount.azimuths) + 0.5) / mount.azimuths
+    azimuths: Float64 = mount.first_azimuth_rad - turn
+    return azimuths
 
 
 def _turn(scene: Scene, mount: LidarMount, time_s: float) -> Turn:
@@ -100,11 +122,8 @@ def _turn(scene: Scene, mount: LidarMount, time_s: float) -> Turn:
     first = scene.ego_to_town(time_s + mount.first_s) @ mount.spin_to_ego
     last = scene.ego_to_town(time_s + mount.first_s + mount.turn_s) @ mount.spin_to_ego
     share = ((later - mount.first_s) / mount.turn_s)[:, None, None]
-    # A turn lasts at most a tenth of a second: between its ends, poses are interpolated linearly.
     poses = first * (1 - share) + last * share
-    azimuth = (
-        mount.first_azimuth_rad - 2 * np.pi * (np.arange(mount.azimuths) + 0.5) / mount.azimuths
-    )
+    azimuth = _azimuths(mount)
     level = np.stack([np.cos(azimuth), np.sin(azimuth)], axis=1)
     elevation = mount.elevations_rad
     beams = np.empty((mount.azimuths, len(elevation), 3))
@@ -159,9 +178,9 @@ def _returns(
     reflectivity: Float64,
     drop_out: Float64,
 ) -> tuple[Float64, Int64]:
-    """Points with intensity (N, 4) in the town's frame; ring, label, instance, moving (N, 4)."""
+    """Points with intensity (N, 4) in the town's frame; ring, label, instance, moving, column."""
     count, rings = owner.shape
-    points, facts = np.empty((count * rings, 4)), np.empty((count * rings, 4), dtype=np.int64)
+    points, facts = np.empty((count * rings, 4)), np.empty((count * rings, 5), dtype=np.int64)
     kept = 0
     origins, ways, later_s, seed = turn.origins, turn.directions, turn.later_s, turn.seed
     for column in range(count):
@@ -196,6 +215,6 @@ def _returns(
             points[kept, 2] = z + t * way[2] + bump
             points[kept, 3] = min(max(intensity, 0.0), 1.0)
             facts[kept, 0], facts[kept, 1] = ring, label
-            facts[kept, 2], facts[kept, 3] = instance, moving
+            facts[kept, 2], facts[kept, 3], facts[kept, 4] = instance, moving, column
             kept += 1
     return points[:kept], facts[:kept]

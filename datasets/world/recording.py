@@ -1,8 +1,8 @@
 """What the world hands to a format's writer: a drive through a street, as sensors saw it.
 
-`Recording` (one sequence) holds `Moment`s (one keyframe each) of a `LidarScan`, earlier non-key
-scans, `Picture`s and `Annotation`s. Frames of reference: *sensor*, *ego* (the vehicle: x ahead,
-y left, z up, on the ground), *global* (the town). Labels are the world's own ids
+`Recording` (one sequence) holds `Moment`s (one keyframe each) of a `LidarScan` (with its `Beams`),
+earlier non-key scans, `Picture`s and `Annotation`s. Frames of reference: *sensor*, *ego* (the
+vehicle: x ahead, y left, z up, on the ground), *global* (the town). Labels are the world's own ids
 (`lima_bench.datasets.world.labels`); every writer maps them to its format's raw ids.
 """
 
@@ -17,8 +17,25 @@ from lima_bench.datasets.sample import Bool, Float32, Float64, Int64
 
 
 @dataclass(frozen=True)
+class Beams:
+    """Where a spinning LiDAR looked during one turn: what formats with range images store.
+
+    Attributes:
+        elevations_rad: (R,) of the beams, lowest first: one a ring.
+        azimuths_rad: (C,) of the columns about z of the spinning frame, in the order of firing.
+        spin_to_ego: 4x4; the spinning frame has x ahead and z along the axis of rotation.
+        ego_to_global: (C, 4, 4) at each column's own time.
+    """
+
+    elevations_rad: Float64
+    azimuths_rad: Float64
+    spin_to_ego: Float64
+    ego_to_global: Float64
+
+
+@dataclass(frozen=True)
 class LidarScan:
-    """One turn of the LiDAR.
+    """One turn of one LiDAR.
 
     Attributes:
         timestamp_us: Microseconds; the end of the turn, or the moment at which the sensor looks
@@ -28,22 +45,31 @@ class LidarScan:
             column from the lowest beam up.
         intensity: (N,) reflectance in 0..1.
         ring: (N,) beam, 0 the lowest.
+        column: (N,) number of the column that fired, 0 the first of the turn.
         label: (N,) world class ids.
         instance: (N,) object number within the street, 0 for things that are not objects.
         moving: (N,) whether the object moves.
         lidar_to_ego: 4x4.
         ego_to_global: 4x4 at `timestamp_us`.
+        beams: Where the sensor looked.
+        lidar: Which LiDAR of the rig; the first is the one that sets the pace.
+        second: (N,) whether the point is its beam's second return; None where the sensor keeps
+            one return a beam. Second returns come after all first ones.
     """
 
     timestamp_us: int
     points: Float32
     intensity: Float32
     ring: Int64
+    column: Int64
     label: Int64
     instance: Int64
     moving: Bool
     lidar_to_ego: Float64
     ego_to_global: Float64
+    beams: Beams
+    lidar: str = "LIDAR_TOP"
+    second: Bool | None = None
 
 
 @dataclass(frozen=True)
@@ -109,12 +135,14 @@ class Moment:
         sweeps: Earlier non-key scans since the previous keyframe, oldest first.
         pictures: One per camera, in the sensor rig's order.
         annotations: Every object near enough to be annotated.
+        more_scans: The rig's further LiDARs at the same time, in its order.
     """
 
     scan: LidarScan
     sweeps: tuple[LidarScan, ...]
     pictures: tuple[Picture, ...]
     annotations: tuple[Annotation, ...]
+    more_scans: tuple[LidarScan, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -127,6 +155,8 @@ class Recording:
         description: What a person would note: weather, time of day, road.
         town: Name of the town, used as the log's location.
         moments: In order of time.
+        air: What hangs in the air (``dense_fog``, ``light_fog``, ``snow``, ``rain``); empty if
+            nothing does.
     """
 
     name: str
@@ -134,3 +164,4 @@ class Recording:
     description: str
     town: str
     moments: tuple[Moment, ...]
+    air: str = ""

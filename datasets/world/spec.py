@@ -1,138 +1,77 @@
 """How large the built-in street world is and how it is seen; the seed of everything it shows.
 
-Offers `WorldSpec` with its parts `NuScenesDrive` and `SemanticKittiDrive`, and `named_spec`
+Offers `WorldSpec` (one drive per data set), `SETS` (those that are written) and `named_spec`
 (``embedded``, ``smoke``). Light: no numba, no rendering.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
-
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Any
 
 from lima_bench.common.errors import unknown_name
 from lima_bench.common.hashing import digest
+from lima_bench.datasets.world.drives import (
+    Count,
+    Daps3dDrive,
+    DatasetId,
+    DriveSettings,
+    NuScenesCDrive,
+    NuScenesDrive,
+    Rellis3dDrive,
+    ScribbleKittiDrive,
+    SemanticKittiDrive,
+    SemanticPossDrive,
+    SemanticStfDrive,
+    SynLidarDrive,
+    Synth4dDrive,
+    WaymoDrive,
+)
 
-VERSION = 1
+VERSION = 2
 """Raise it when the same `WorldSpec` is meant to show something else."""
 
-CameraName = Literal[
-    "CAM_FRONT",
-    "CAM_FRONT_RIGHT",
-    "CAM_FRONT_LEFT",
-    "CAM_BACK",
-    "CAM_BACK_LEFT",
-    "CAM_BACK_RIGHT",
-]
-NUSCENES_CAMERAS: tuple[CameraName, ...] = (
-    "CAM_FRONT",
-    "CAM_FRONT_RIGHT",
-    "CAM_FRONT_LEFT",
-    "CAM_BACK",
-    "CAM_BACK_LEFT",
-    "CAM_BACK_RIGHT",
-)
-TRAIN_SEQUENCES = ("00", "01", "02", "03", "04", "05", "06", "07", "09", "10")
-VAL_SEQUENCES = ("08",)
+SETS: tuple[DatasetId, ...] = ("nuscenes", "semantickitti")
+"""The data sets that the world is written as; each has an ``expedition.py`` and a ``writer.py``."""
 
-Count = Annotated[int, Field(ge=0)]
-Positive = Annotated[int, Field(ge=1)]
-# A street is drawn whole, with everything that will happen in it: a minute and a half at most.
-Keyframes = Annotated[int, Field(ge=1, le=180)]
-Scans = Annotated[int, Field(ge=0, le=900)]
+_READS_TOO: dict[str, tuple[str, ...]] = {"nuscenes_c": ("nuscenes",)}
+"""Whose settings a data set's recordings depend on beside its own."""
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class NuScenesDrive(_Settings):
-    """How the world is recorded in the manner of nuScenes: 2 Hz keyframes, six cameras.
-
-    Attributes:
-        train_scenes: Scenes of the train split; every 100th is the 1 % label share.
-        train_keyframes: Keyframes of an ordinary train scene.
-        pretrain_scenes: Train scenes, evenly spaced, that are longer: what students are taught on.
-        pretrain_keyframes: Keyframes of those.
-        val_scenes: Scenes of the val split.
-        val_keyframes: Keyframes of a val scene.
-        sweeps_per_keyframe: Non-key scans between two keyframes (nuScenes itself: 9).
-        image_height: Pixels.
-        image_width: Pixels.
-        azimuths: LiDAR columns per turn (nuScenes itself: 1084).
-        max_range_m: Where the LiDAR's returns end.
-        cameras: Channels that are written; front and back only is the sparse-camera scenario.
-    """
-
-    train_scenes: Count = 200
-    train_keyframes: Keyframes = 3
-    pretrain_scenes: Count = 24
-    pretrain_keyframes: Keyframes = 8
-    val_scenes: Count = 20
-    val_keyframes: Keyframes = 2
-    sweeps_per_keyframe: Count = 1
-    image_height: Positive = 112
-    image_width: Positive = 192
-    azimuths: Positive = 480
-    max_range_m: float = Field(default=60.0, gt=5)
-    cameras: tuple[CameraName, ...] = NUSCENES_CAMERAS
-
-    @property
-    def pretrain_indices(self) -> frozenset[int]:
-        """Which train scenes are the longer ones."""
-        count = min(self.pretrain_scenes, self.train_scenes)
-        return frozenset(i * self.train_scenes // count for i in range(count))
-
-    def keyframes(self, split: str, index: int) -> int:
-        """Keyframes of scene `index` of `split`."""
-        if split == "val":
-            return self.val_keyframes
-        longer = split == "train" and index in self.pretrain_indices
-        return self.pretrain_keyframes if longer else self.train_keyframes
-
-
-class SemanticKittiDrive(_Settings):
-    """How the world is recorded in the manner of SemanticKITTI: 10 Hz, one colour camera.
-
-    Attributes:
-        train_scans: Scans of each train sequence (00-07, 09, 10).
-        val_scans: Scans of sequence 08.
-        image_height: Pixels of image_2.
-        image_width: Pixels of image_2.
-        azimuths: LiDAR columns per turn (KITTI itself: about 2000).
-        max_range_m: Where the LiDAR's returns end.
-    """
-
-    train_scans: Scans = 50
-    val_scans: Scans = 40
-    image_height: Positive = 96
-    image_width: Positive = 320
-    azimuths: Positive = 360
-    max_range_m: float = Field(default=60.0, gt=5)
-
-    def scans(self, split: str) -> int:
-        """Scans of every sequence of `split`."""
-        return self.val_scans if split == "val" else self.train_scans
-
-
-class WorldSpec(_Settings):
+class WorldSpec(DriveSettings):
     """Everything that decides what the built-in world shows: same spec, same bits.
 
     Attributes:
         seed: Root of every random draw.
-        nuscenes: The nuScenes-like drive.
-        semantickitti: The SemanticKITTI-like drive.
+
+    The others are one drive per data set, by the data set's id.
     """
 
     seed: Count = 0
     nuscenes: NuScenesDrive = NuScenesDrive()
     semantickitti: SemanticKittiDrive = SemanticKittiDrive()
+    waymo: WaymoDrive = WaymoDrive()
+    scribblekitti: ScribbleKittiDrive = ScribbleKittiDrive()
+    rellis3d: Rellis3dDrive = Rellis3dDrive()
+    semanticposs: SemanticPossDrive = SemanticPossDrive()
+    semanticstf: SemanticStfDrive = SemanticStfDrive()
+    synlidar: SynLidarDrive = SynLidarDrive()
+    daps3d: Daps3dDrive = Daps3dDrive()
+    synth4d: Synth4dDrive = Synth4dDrive()
+    nuscenes_c: NuScenesCDrive = NuScenesCDrive()
+
+    def part(self, dataset: str) -> dict[str, Any]:
+        """The settings that one data set's recordings depend on, as JSON values."""
+        names = ("seed", dataset, *_READS_TOO.get(dataset, ()))
+        return self.model_dump(mode="json", include=set(names))
 
     @property
     def digest(self) -> str:
-        """Content address of the settings and of the world's version."""
-        settings: dict[str, Any] = self.model_dump(mode="json")
-        return digest({"version": VERSION, "spec": settings})
+        """Content address of the whole world."""
+        return digest({"version": VERSION, "spec": self.model_dump(mode="json")})
+
+    def digest_of(self, dataset: str) -> str:
+        """Content address of one data set of this world."""
+        return digest({"version": VERSION, "dataset": dataset, "spec": self.part(dataset)})
 
 
 SPECS = {
@@ -158,6 +97,39 @@ SPECS = {
             azimuths=180,
             max_range_m=40.0,
         ),
+        waymo=WaymoDrive(
+            train_segments=10,
+            val_segments=2,
+            frames=2,
+            azimuths=120,
+            side_azimuths=24,
+            side_beams=8,
+            image_height=40,
+            image_width=60,
+            max_range_m=40.0,
+        ),
+        scribblekitti=ScribbleKittiDrive(
+            train_scans=10, val_scans=4, azimuths=120, max_range_m=40.0
+        ),
+        rellis3d=Rellis3dDrive(
+            train_scans=20,
+            val_scans=1,
+            test_scans=1,
+            azimuths=128,
+            image_height=50,
+            image_width=80,
+            max_range_m=40.0,
+        ),
+        semanticposs=SemanticPossDrive(scans=4, azimuths=120, max_range_m=40.0),
+        semanticstf=SemanticStfDrive(
+            train_frames=8, val_frames=4, test_frames=1, azimuths=120, max_range_m=40.0
+        ),
+        synlidar=SynLidarDrive(train_scans=10, val_scans=2, azimuths=120, max_range_m=40.0),
+        daps3d=Daps3dDrive(daps1_scans=1, daps2_scans=4, azimuths=120, max_range_m=40.0),
+        synth4d=Synth4dDrive(
+            train_frames=25, val_frames=1, kitti_frames=3, azimuths=120, max_range_m=40.0
+        ),
+        nuscenes_c=NuScenesCDrive(scenes=1),
     ),
 }
 """The sizes of the profiles; 100 train scenes are the fewest that the 1 % rule of SLidR leaves."""

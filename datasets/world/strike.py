@@ -22,7 +22,7 @@ from lima_bench.datasets.world.labels import Label
 from lima_bench.datasets.world.materials import Material
 from lima_bench.datasets.world.surface import surface
 
-_SIDEWALK, _FLAT = int(Label.SIDEWALK), int(Label.OTHER_FLAT)
+_CURB, _FLAT = int(Label.CURB), int(Label.OTHER_FLAT)
 _KERB, _CONCRETE = int(Material.KERB_STONE), int(Material.CONCRETE)
 _GRAZING = 1e-4
 
@@ -69,7 +69,7 @@ def strike(ground: Float64, o: Triple, d: Triple, limit: float) -> Strike:
     face = _kerb_face(ground, o, d, high, low)
     if label == _FLAT:
         return face, _FLAT, _CONCRETE, True
-    return face, _SIDEWALK, _KERB, True
+    return face, _CURB, _KERB, True
 
 
 @compiled

@@ -44,6 +44,7 @@ _SIDEWALK, _FLAT, _TERRAIN = int(Label.SIDEWALK), int(Label.OTHER_FLAT), int(Lab
 _ASPHALT, _PAINT, _PAVING = int(Material.ASPHALT), int(Material.PAINT), int(Material.PAVING)
 _KERB, _RED, _GRASS = int(Material.KERB_STONE), int(Material.RED_ASPHALT), int(Material.GRASS)
 _SOIL, _CONCRETE = int(Material.SOIL), int(Material.CONCRETE)
+_CURB = int(Label.CURB)
 
 Surface = tuple[int, int, bool]
 """World class id, material id, and whether the place lies a kerb higher than the carriageway."""
@@ -124,7 +125,7 @@ def _branch_road(ahead: float, beside: float, mouth: float) -> Surface:
 def _beside_road(ground: Float64, x: float, y: float, outside: float, side: int) -> Surface:
     """A place `outside` metres beyond the kerb."""
     if outside < _KERB_WIDTH_M:
-        return _SIDEWALK, _KERB, True
+        return _CURB, _KERB, True
     cycle = _KERB_WIDTH_M + ground[CYCLE + side]
     if outside < cycle:
         return _FLAT, _PAINT if outside > cycle - 0.1 else _RED, True

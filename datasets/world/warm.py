@@ -6,17 +6,15 @@ process loads it. Without this step the first rendering compiles by itself.
 
 from __future__ import annotations
 
-from typing import get_args
-
-from lima_bench.datasets.world.drive import Sensor, drive
-from lima_bench.datasets.world.spec import named_spec
+from lima_bench.datasets.world.drive import drive
+from lima_bench.datasets.world.spec import SETS, named_spec
 
 
 def main() -> None:
-    """Record one short drive with each sensor rig and throw it away."""
+    """Record one short drive with each data set's sensors and throw it away."""
     spec = named_spec("smoke")
-    for sensor in get_args(Sensor):
-        drive(spec, sensor, "val", 0)
+    for name in SETS:
+        drive(spec, name, "val", 0)
 
 
 if __name__ == "__main__":

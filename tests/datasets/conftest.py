@@ -9,12 +9,14 @@ import pytest
 from lima_bench.datasets.world.labels import NUSCENES_CATEGORY, Label
 from lima_bench.datasets.world.recording import (
     Annotation,
+    Beams,
     LidarScan,
     Moment,
     Picture,
     Recording,
 )
 
+COLUMNS = 90
 START_US = 1_700_000_000_000_000
 LIDAR_TO_EGO = np.array([[0, 1.0, 0, 0.9], [-1, 0, 0, 0.1], [0, 0, 1, 1.8], [0, 0, 0, 1]])
 CAMERA_AXES = np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]])
@@ -84,11 +86,18 @@ def scan(rng: np.random.Generator, time_us: int) -> LidarScan:
         points=np.concatenate([*points, far])[order].astype(np.float32),
         intensity=rng.uniform(0, 1, len(order)).astype(np.float32),
         ring=rng.integers(0, 32, len(order)),
+        column=np.sort(rng.integers(0, COLUMNS, len(order))),
         label=labels.astype(np.int64),
         instance=np.array([*instances, 0, *[0] * len(everything)])[order],
         moving=np.array([*moving, False, *[False] * len(everything)])[order],
         lidar_to_ego=LIDAR_TO_EGO,
         ego_to_global=ego,
+        beams=Beams(
+            elevations_rad=np.linspace(-0.5, 0.2, 32),
+            azimuths_rad=-2 * np.pi * (np.arange(COLUMNS) + 0.5) / COLUMNS,
+            spin_to_ego=LIDAR_TO_EGO,
+            ego_to_global=np.tile(ego, (COLUMNS, 1, 1)),
+        ),
     )
 
 

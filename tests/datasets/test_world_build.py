@@ -9,7 +9,8 @@ from lima_bench.common.errors import UserError
 from lima_bench.datasets.api import DATASETS
 from lima_bench.datasets.world import build
 from lima_bench.datasets.world.build import build_world
-from lima_bench.datasets.world.spec import NuScenesDrive, SemanticKittiDrive, WorldSpec
+from lima_bench.datasets.world.drives import NuScenesDrive, SemanticKittiDrive
+from lima_bench.datasets.world.spec import SETS, WorldSpec
 
 TINY = WorldSpec(
     nuscenes=NuScenesDrive(
@@ -52,7 +53,7 @@ def test_both_data_sets_can_be_read(world: Path) -> None:
 
 
 def test_manifest_lists_every_file(world: Path) -> None:
-    for name in build.DATASETS:
+    for name in SETS:
         root = world / name
         lying = {p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_file()}
         assert lying == {*_files(root), "manifest.json"}

@@ -12,16 +12,13 @@ import numpy as np
 import pytest
 
 from lima_bench.common.errors import UserError
-from lima_bench.datasets.world.drive import drive, recording_count
+from lima_bench.datasets.world.drive import drive
+from lima_bench.datasets.world.drives import NUSCENES_CAMERAS, NuScenesDrive, SemanticKittiDrive
+from lima_bench.datasets.world.expedition import expedition_of
 from lima_bench.datasets.world.labels import IS_OBJECT, NAMES, SCORED_16, SCORED_19, Label
 from lima_bench.datasets.world.materials import Material
 from lima_bench.datasets.world.recording import LidarScan, Moment, Picture, Recording
-from lima_bench.datasets.world.spec import (
-    NUSCENES_CAMERAS,
-    NuScenesDrive,
-    SemanticKittiDrive,
-    WorldSpec,
-)
+from lima_bench.datasets.world.spec import WorldSpec
 
 TINY = WorldSpec(
     nuscenes=NuScenesDrive(
@@ -58,6 +55,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 import numpy as np
 from lima_bench.datasets.world.drive import drive
+from lima_bench.datasets.world.expedition import expedition_of
 from lima_bench.datasets.world.spec import WorldSpec
 {inspect.getsource(content)}
 spec = WorldSpec.model_validate_json(sys.stdin.read())
@@ -127,17 +125,17 @@ def test_seeds_splits_and_indices_show_different_streets(
 
 
 def test_unknown_sensor_and_split_are_refused() -> None:
-    with pytest.raises(UserError, match="no sensor"):
-        drive(TINY, "waymo", "val", 0)  # type: ignore[arg-type]
-    with pytest.raises(UserError, match="no split"):
-        drive(TINY, "nuscenes", "test", 0)  # type: ignore[arg-type]
-    with pytest.raises(UserError, match="no end"):
-        recording_count(TINY, "nuscenes", "teacher")
+    with pytest.raises(UserError, match="waymoo"):
+        drive(TINY, "waymoo", "val", 0)
+    with pytest.raises(UserError, match="none with number 0"):
+        drive(TINY, "nuscenes", "test", 0)
+    with pytest.raises(UserError, match="none with number 2"):
+        drive(TINY, "nuscenes", "val", 2)
 
 
 def test_sizes_and_names_are_those_of_the_spec(nuscenes: Recording, kitti: Recording) -> None:
-    assert recording_count(TINY, "nuscenes", "train") == 100
-    assert recording_count(TINY, "semantickitti", "train") == 10
+    assert len(expedition_of(TINY, "nuscenes").of("train")) == 100
+    assert len(expedition_of(TINY, "semantickitti").of("train")) == 10
     assert len(nuscenes.moments) == 2
     assert len(kitti.moments) == 3
     assert (nuscenes.split, kitti.name) == ("val", "08")

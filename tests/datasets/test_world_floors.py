@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from lima_bench.datasets.world.drive import SHARE_STRIDE, drive
+from lima_bench.datasets.nuscenes.expedition import SHARE_STRIDE
+from lima_bench.datasets.world.drive import drive
 from lima_bench.datasets.world.labels import SCORED_16, SCORED_19
 from lima_bench.datasets.world.recording import Recording
 from lima_bench.datasets.world.spec import WorldSpec, named_spec

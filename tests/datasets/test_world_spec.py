@@ -8,7 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from lima_bench.common.errors import UserError
-from lima_bench.datasets.world.spec import NuScenesDrive, WorldSpec, named_spec
+from lima_bench.datasets.world.drives import NuScenesDrive
+from lima_bench.datasets.world.spec import WorldSpec, named_spec
 
 
 def test_digest_depends_on_every_setting() -> None:
@@ -20,6 +21,14 @@ def test_digest_depends_on_every_setting() -> None:
     ]
     assert WorldSpec.model_validate(base.model_dump()).digest == base.digest
     assert len({base.digest, *(other.digest for other in others)}) == 4
+
+
+def test_a_data_set_does_not_depend_on_the_others() -> None:
+    base = WorldSpec()
+    other = WorldSpec(nuscenes=NuScenesDrive(azimuths=481))
+    names = ("nuscenes", "waymo", "nuscenes_c")
+    changed = {name for name in names if base.digest_of(name) != other.digest_of(name)}
+    assert changed == {"nuscenes", "nuscenes_c"}
 
 
 def test_longer_scenes_are_spread_over_the_train_split() -> None:
