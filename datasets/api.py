@@ -25,6 +25,7 @@ __all__ = [
     "Frame",
     "Sample",
     "Source",
+    "base_of",
     "open_dataset",
     "register_dataset",
 ]
@@ -75,11 +76,16 @@ def open_dataset(name: str, where: str = "") -> Dataset:
     Raises:
         UserError: There is no such data set or variant.
     """
-    dataset, _, variant = name.partition(":")
-    reader = DATASETS.get(dataset, where)()
+    reader = DATASETS.get(base_of(name), where)()
+    variant = name.partition(":")[2]
     if variant:
         reader.card = reader.card.variant(variant)
     return reader
+
+
+def base_of(name: str) -> str:
+    """The data-set id in a name that may carry a variant; the folder of its files."""
+    return name.partition(":")[0]
 
 
 def register_dataset(name: str, *, version: int) -> Callable[[type[D]], type[D]]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from lima_bench.common.errors import UserError
-from lima_bench.datasets.api import DATASETS
+from lima_bench.datasets.api import DATASETS, base_of, open_dataset
 from lima_bench.suites.chain import Identity
 from lima_bench.suites.drafts import merged
 from lima_bench.suites.schema import Data, Profile, Suite
@@ -52,7 +52,7 @@ def identify(
         return world_identity(profile.data)
     if root is None:
         if not needed:
-            guesses = {name: "unknown" for name in _datasets(suite) if name in DATASETS}
+            guesses = {name: "unknown" for name in _datasets(suite) if base_of(name) in DATASETS}
             return Identity(manifests={**guesses, **remembered()}, provisional=True)
         what = f"The profile {profile.name} reads real recordings, and no data root is given."
         how = f"Give --data DIR or set {VARIABLE}: one folder per data set, such as DIR/nuscenes."
@@ -60,24 +60,26 @@ def identify(
     if not root.is_dir():
         how = f"Give --data DIR or set {VARIABLE} to the folder that holds the data sets."
         raise UserError(root, "There is no such folder.", how)
-    names = [name for name in _datasets(suite) if name in DATASETS]
-    here = [name for name in names if (root / name).is_dir()]
+    names = [name for name in _datasets(suite) if base_of(name) in DATASETS]
+    here = [name for name in names if (root / base_of(name)).is_dir()]
     if needed and names and not here:
-        wanted = ", ".join(str(root / name) for name in names)
+        wanted = ", ".join(dict.fromkeys(str(root / base_of(name)) for name in names))
         raise UserError(root, "No data set of the suite lies here.", f"Expected: {wanted}.")
-    return Identity(manifests={name: DATASETS.get(name)().manifest(root / name) for name in here})
+    return Identity(
+        manifests={name: open_dataset(name).manifest(root / base_of(name)) for name in here}
+    )
 
 
 def world_identity(data: Data) -> Identity:
     """The settings of a world that `load` has checked."""
-    from lima_bench.datasets.world.spec import VERSION, WorldSpec, named_spec
+    from lima_bench.datasets.world.spec import SETS, VERSION, WorldSpec, named_spec
 
-    spec = merged(named_spec(str(data.world)).model_dump(mode="json"), data.settings)
-    whole = WorldSpec.model_validate(spec).model_dump(mode="json")
-    return Identity(world=whole, world_version=VERSION)
+    settings = merged(named_spec(str(data.world)).model_dump(mode="json"), data.settings)
+    spec = WorldSpec.model_validate(settings)
+    return Identity(world={name: spec.part(name) for name in SETS}, world_version=VERSION)
 
 
 def _datasets(suite: Suite) -> Iterable[str]:
-    names = [row.pretrain_on for row in suite.rows]
-    names += [suite.defaults.pretrain_on, *(column.on for column in suite.columns)]
-    return dict.fromkeys(name for name in names if name)
+    taught = [suite.defaults.pretrain_on, *(row.pretrain_on for row in suite.rows)]
+    names = [name for several in taught for name in several or ()]
+    return dict.fromkeys([*names, *(column.on for column in suite.columns if column.on)])
