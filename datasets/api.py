@@ -13,7 +13,10 @@ from typing import Protocol, TypeVar
 
 from lima_bench.common.registry import Registry
 from lima_bench.datasets.card import Card
+from lima_bench.datasets.manifest import manifest_digest
 from lima_bench.datasets.sample import IGNORE, Boxes, Camera, Frame, Sample, Source
+from lima_bench.datasets.scans import read_labels, read_scan
+from lima_bench.datasets.splits import sequences_of
 
 __all__ = [
     "DATASETS",
@@ -26,8 +29,12 @@ __all__ = [
     "Sample",
     "Source",
     "base_of",
+    "manifest_digest",
     "open_dataset",
+    "read_labels",
+    "read_scan",
     "register_dataset",
+    "sequences_of",
 ]
 
 

@@ -31,7 +31,8 @@ class Identity:
         world: By data set, every setting that its recordings depend on, as JSON values; None for
             files.
         world_version: Of the world's code.
-        manifests: Data-set id to the digest of the files on disk; empty for a world.
+        manifests: Data-set id to the digest of the files on disk; beside a world, of data sets
+            that it is not written as.
         provisional: The digests were not read from disk: good for plans, not for runs.
     """
 
@@ -87,11 +88,14 @@ class Chain:
     def _data_problem(self, dataset: str) -> str:
         if not self.known.datasets[dataset].built:
             return f"not built yet: data set {dataset}"
-        if self.identity.world is None and dataset not in self.identity.manifests:
+        if self._is_rendered(dataset) or dataset in self.identity.manifests:
+            return ""
+        if self.identity.world is None:
             return f"no data: {dataset} does not lie below the data root"
-        if self.identity.world is not None and base_of(dataset) not in self.identity.world:
-            return f"no data: the built-in world is not written as {dataset}"
-        return ""
+        return f"no data: the world is not written as {dataset}, and no files of it lie here"
+
+    def _is_rendered(self, dataset: str) -> bool:
+        return base_of(dataset) in (self.identity.world or {})
 
     def recipes(self, row: Row) -> RecipeSet:
         """The recipe set of a row."""
@@ -199,11 +203,11 @@ class Chain:
         """What is read of one data set, and the job that makes it, if one does."""
         facts = self.known.datasets[dataset]
         data: dict[str, Any] = {"dataset": dataset, "version": facts.version, "splits": splits}
-        if self.identity.world is None:
+        if not self._is_rendered(dataset):
             data["manifest"] = self.identity.manifests[dataset]
             return data, {}
         base = base_of(dataset)
-        config = {"dataset": base, "spec": self.identity.world[base]}
+        config = {"dataset": base, "spec": (self.identity.world or {})[base]}
         job = Job("world", self.identity.world_version, config)
         return data, {world_role(base): self._add(job)}
 

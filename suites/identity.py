@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from lima_bench.common.errors import UserError
@@ -49,7 +50,7 @@ def identify(
         UserError: Needed data is not there.
     """
     if profile.data.world is not None:
-        return world_identity(profile.data)
+        return _with_own_files(world_identity(profile.data), suite, root)
     if root is None:
         if not needed:
             guesses = {name: "unknown" for name in _datasets(suite) if base_of(name) in DATASETS}
@@ -61,13 +62,24 @@ def identify(
         how = f"Give --data DIR or set {VARIABLE} to the folder that holds the data sets."
         raise UserError(root, "There is no such folder.", how)
     names = [name for name in _datasets(suite) if base_of(name) in DATASETS]
-    here = [name for name in names if (root / base_of(name)).is_dir()]
-    if needed and names and not here:
+    manifests = _manifests(names, root)
+    if needed and names and not manifests:
         wanted = ", ".join(dict.fromkeys(str(root / base_of(name)) for name in names))
         raise UserError(root, "No data set of the suite lies here.", f"Expected: {wanted}.")
-    return Identity(
-        manifests={name: open_dataset(name).manifest(root / base_of(name)) for name in here}
-    )
+    return Identity(manifests=manifests)
+
+
+def _with_own_files(world: Identity, suite: Suite, root: Path | None) -> Identity:
+    """A world, and beside it the files of data sets that it is not written as: a user's own."""
+    names = [name for name in _datasets(suite) if base_of(name) not in (world.world or {})]
+    manifests = _manifests(names, root) if root is not None and root.is_dir() else {}
+    return replace(world, manifests=manifests)
+
+
+def _manifests(names: Iterable[str], root: Path) -> dict[str, str]:
+    """The digests of those data sets that are read here and lie below `root`."""
+    here = [n for n in names if base_of(n) in DATASETS and (root / base_of(n)).is_dir()]
+    return {name: open_dataset(name).manifest(root / base_of(name)) for name in here}
 
 
 def world_identity(data: Data) -> Identity:
