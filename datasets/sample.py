@@ -37,6 +37,7 @@ class Frame:
         index: Position in its sequence, in order of time, from 0.
         timestamp_s: Seconds; the origin is the data set's own.
         handle: What the reader needs to load it; opaque to everyone else.
+        alias: Another name by which published lists call the frame (nuScenes: its sample token).
     """
 
     id: str
@@ -44,6 +45,7 @@ class Frame:
     index: int
     timestamp_s: float
     handle: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    alias: str = field(default="", compare=False, repr=False)
 
 
 @dataclass(frozen=True)
