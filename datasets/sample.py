@@ -38,6 +38,7 @@ class Frame:
         timestamp_s: Seconds; the origin is the data set's own.
         dataset: Which of several data sets it is of; empty where there is only one.
         handle: What the reader needs to load it; opaque to everyone else.
+        alias: Another name by which published lists call the frame (nuScenes: its sample token).
     """
 
     id: str
@@ -46,6 +47,7 @@ class Frame:
     timestamp_s: float
     dataset: str = ""
     handle: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    alias: str = field(default="", compare=False, repr=False)
 
 
 @dataclass(frozen=True)
