@@ -11,7 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from lima_bench.common.errors import UserError
+from lima_bench.common.hashing import digest, file_digest
 from lima_bench.datasets.api import DATASETS, base_of, open_dataset
+from lima_bench.datasets.share_lists import folder_of
 from lima_bench.suites.chain import Identity
 from lima_bench.suites.drafts import merged
 from lima_bench.suites.schema import Data, Profile, Suite
@@ -79,7 +81,16 @@ def _with_own_files(world: Identity, suite: Suite, root: Path | None) -> Identit
 def _manifests(names: Iterable[str], root: Path) -> dict[str, str]:
     """The digests of those data sets that are read here and lie below `root`."""
     here = [n for n in names if base_of(n) in DATASETS and (root / base_of(n)).is_dir()]
-    return {name: open_dataset(name).manifest(root / base_of(name)) for name in here}
+    return {name: _manifest(name, root / base_of(name)) for name in here}
+
+
+def _manifest(name: str, folder: Path) -> str:
+    """The digest of the files, and of the lists of labelled frames that lie beside them."""
+    own = open_dataset(name).manifest(folder)
+    lists = sorted(folder_of(folder).rglob("*.txt"))
+    if not lists:
+        return own
+    return digest([own, {p.relative_to(folder).as_posix(): file_digest(p) for p in lists}])
 
 
 def world_identity(data: Data) -> Identity:

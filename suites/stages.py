@@ -173,13 +173,15 @@ def data_folder(context: Context, name: str) -> Path:
 
 def _ask(context: Context, run: Any) -> Outcome:
     from lima_bench.datasets.label_shares import resolve
+    from lima_bench.datasets.share_lists import folder_of
     from lima_bench.downstream.recipes import DownstreamRecipe
 
     config = context.job.config
     labels = config["labels"]
     everything = source_of(context, "train")
     name = "@".join(part for part in (labels["share"], labels["convention"]) if part)
-    share = resolve(everything.card, everything.frames, name)
+    lists = folder_of(data_folder(context, config["data"]["dataset"]))
+    share = resolve(everything.card, everything.frames, name, lists=lists)
     result = run(
         context.artifacts["checkpoint"] / CHECKPOINT,
         _student(config),

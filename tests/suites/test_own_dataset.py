@@ -65,7 +65,7 @@ def test_a_column_on_it_gets_a_number(
     words = ["run", "mine.yaml", "--plug", "track.py", "--data", "data", "--profile", "smoke"]
     assert call(monkeypatch, *words, "--executor", "inline", "--store", "s", "--json") == 0
     (cell,) = json.loads(capsys.readouterr().out)["cells"]
-    assert cell["state"] == "done" and 0 <= cell["mean"] <= 100
+    assert cell["state"] == "done" and 0 <= cell["value"] <= 100
     records = [json.loads(p.read_text()) for p in (track / "s/finetune").rglob("*.json")]
     assert records[0]["details"]["unknown_labels"] == {"77": 6}
 
