@@ -57,13 +57,7 @@ class NuScenesC:
         for name, (corruption, level) in wanted.items():
             folder = tree(root, corruption, level)
             if not folder.is_dir():
-                raise UserError(
-                    folder,
-                    f"{self.card.title} has no {corruption} at level {level} here.",
-                    "Download or generate it, or ask for another split: "
-                    f"{', '.join(s for s, place in SPLITS.items() if tree(root, *place).is_dir())}"
-                    ".",
-                )
+                raise _missing_tree(root, folder, split)
             found += [_of_tree(frame, name, folder) for frame in clean]
         return found
 
@@ -108,6 +102,17 @@ class NuScenesC:
                 manifest_digest(root, contents=[root / FILE], sizes=[root / FOLDER]),
             ]
         )
+
+
+def _missing_tree(root: Path, folder: Path, split: str) -> UserError:
+    """The error for a tree that is not on disk, with those that are."""
+    here = [name for name, place in SPLITS.items() if tree(root, *place).is_dir()]
+    choice = f", or ask for a split that is here: {', '.join(here)}" if here else ""
+    return UserError(
+        folder,
+        f"This folder of nuScenes-C, which split {split} needs, does not exist.",
+        f"Download this corruption and level, or generate it from nuScenes{choice}.",
+    )
 
 
 def _clean_frames(card: Card, home: Path) -> list[Frame]:
