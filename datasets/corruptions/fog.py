@@ -114,9 +114,7 @@ def veil(
     gain = backscatter / TARGET_BACKSCATTER * ranges_m**2
     fog = np.minimum(gain * integrals[place] * intensity, BRIGHTEST)
     is_fog = fog > target
-    spread = ranges_m / np.maximum(
-        ranges_m + rng.uniform(-SPREAD_M, SPREAD_M, len(ranges_m)), 1e-3
-    )
+    spread = ranges_m / np.maximum(ranges_m + rng.uniform(-SPREAD_M, SPREAD_M, len(ranges_m)), 1e-3)
     spread = np.clip(spread, 1 / LARGEST_SPREAD, LARGEST_SPREAD)
     return Veiled(
         ranges_m=np.where(is_fog, distances[place] * spread, ranges_m),

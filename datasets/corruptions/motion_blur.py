@@ -35,7 +35,7 @@ LEVELS: Mapping[str, Level] = {
     "moderate": Level(0.3),
     "heavy": Level(0.4),
 }
-"""Light from Robo3D; the others are assumed, in equal steps: no public text that we read has them."""
+"""Light from Robo3D; the others are assumed, in equal steps."""
 
 
 def corrupt(frame: RawFrame, level: Level, rng: np.random.Generator) -> RawFrame:

@@ -54,9 +54,7 @@ def corrupt(frame: RawFrame, level: Level, rng: np.random.Generator) -> RawFrame
     return replace(frame, intensity=intensity).kept(kept)
 
 
-def wetted(
-    points: Float32, intensity: Float32, ground: Bool, level: Level
-) -> tuple[Bool, Float32]:
+def wetted(points: Float32, intensity: Float32, ground: Bool, level: Level) -> tuple[Bool, Float32]:
     """Which points (N,) are still heard, and all intensities (N,) 0..255.
 
     Args:

@@ -33,10 +33,10 @@ WET = (
 )
 """Ground on which water stands as a film."""
 
-DENSE_FOG = (0.06, 0.05)
-LIGHT_FOG = (0.02, 0.05)
-"""Attenuation per metre and backscatter per metre and steradian. Assumed: one sees 50 m and 150 m
-(visibility is about 3 / attenuation), in the published simulation's moderate fog."""
+DENSE_FOG = (0.06, 0.02)
+LIGHT_FOG = (0.02, 0.008)
+"""Attenuation per metre and backscatter per metre and steradian. Assumed: people see 50 m and 150 m
+(visibility is about 3 / attenuation), the sensor about 20 m and 35 m."""
 
 SNOWFALL = snow.LEVELS["moderate"]
 
@@ -131,5 +131,7 @@ def _returned(
 def _kept(scan: LidarScan, mask: Bool) -> LidarScan:
     """The points of `mask`, in order."""
     arrays = ("points", "intensity", "ring", "column", "label", "instance", "moving", "second")
-    present = [f.name for f in fields(scan) if f.name in arrays and getattr(scan, f.name) is not None]
+    present = [
+        f.name for f in fields(scan) if f.name in arrays and getattr(scan, f.name) is not None
+    ]
     return replace(scan, **{name: getattr(scan, name)[mask] for name in present})

@@ -126,6 +126,4 @@ def _sweeps(
     """Scans evenly spread over the interval before a keyframe, oldest first."""
     step = rig.period_s / (trip.sweeps + 1)
     times = [time_s - step * (trip.sweeps - k) for k in range(trip.sweeps)]
-    return tuple(
-        _look(scene.at(t), rig.lidar, _stamp(start_us, t), trip.air).scan for t in times
-    )
+    return tuple(_look(scene.at(t), rig.lidar, _stamp(start_us, t), trip.air).scan for t in times)
