@@ -96,4 +96,5 @@ def _floor(frame: RawFrame, ranges_m: Float64) -> Float64:
     if power is None:
         return np.full(len(ranges_m), -1.0)
     cosine = np.minimum(power.height_m / np.maximum(ranges_m, 1e-6), 1.0)
-    return power.noise(ranges_m, NOISE_SHARE) * cosine
+    floor: Float64 = power.noise(ranges_m, NOISE_SHARE) * cosine
+    return floor

@@ -15,9 +15,9 @@ import numpy as np
 from lima_bench.datasets.card import Card
 from lima_bench.datasets.corruptions.frame import RawFrame
 from lima_bench.datasets.nuscenes.names import file_name, lidar_token
-from lima_bench.datasets.nuscenes.rows import RecordingTables
+from lima_bench.datasets.nuscenes.rows import RecordingTables, recording_tables
 from lima_bench.datasets.nuscenes.tables import LIDAR
-from lima_bench.datasets.nuscenes.writer import VERSION, recording_tables
+from lima_bench.datasets.nuscenes.writer import VERSION
 from lima_bench.datasets.nuscenes.writer import write_tables as write_clean_tables
 from lima_bench.datasets.nuscenes_c.generate import write_trees
 from lima_bench.datasets.nuscenes_c.raw_ids import RAW

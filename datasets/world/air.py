@@ -8,7 +8,7 @@ air are changed: those that went into the sky stay empty.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -98,6 +98,9 @@ AIRS: Mapping[str, Air] = {
 """What may hang in the air, by name."""
 
 
+_BY_POINT = ("points", "intensity", "ring", "column", "label", "instance", "moving", "second")
+
+
 def _ranges_m(scan: LidarScan) -> Float64:
     ranges: Float64 = np.linalg.norm(scan.points.astype(np.float64), axis=1)
     return ranges
@@ -130,8 +133,6 @@ def _returned(
 
 def _kept(scan: LidarScan, mask: Bool) -> LidarScan:
     """The points of `mask`, in order."""
-    arrays = ("points", "intensity", "ring", "column", "label", "instance", "moving", "second")
-    present = [
-        f.name for f in fields(scan) if f.name in arrays and getattr(scan, f.name) is not None
-    ]
-    return replace(scan, **{name: getattr(scan, name)[mask] for name in present})
+    values = {name: getattr(scan, name) for name in _BY_POINT}
+    shorter = {name: value[mask] for name, value in values.items() if value is not None}
+    return replace(scan, **shorter)
