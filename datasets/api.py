@@ -67,6 +67,8 @@ DATASETS: Registry[type[Dataset]] = Registry(
     {
         "nuscenes": "lima_bench.datasets.nuscenes.reader:NuScenes",
         "semantickitti": "lima_bench.datasets.semantickitti.reader:SemanticKitti",
+        "semanticstf": "lima_bench.datasets.semanticstf.reader:SemanticStf",
+        "nuscenes_c": "lima_bench.datasets.nuscenes_c.reader:NuScenesC",
     },
 )
 

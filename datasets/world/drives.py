@@ -209,7 +209,7 @@ class SemanticStfDrive(LidarDrive):
         test_frames: Frames of the test split.
     """
 
-    train_frames: Count = 64
+    train_frames: Count = 56
     val_frames: Count = 32
     test_frames: Count = 4
 
