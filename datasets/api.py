@@ -69,6 +69,7 @@ DATASETS: Registry[type[Dataset]] = Registry(
         "semantickitti": "lima_bench.datasets.semantickitti.reader:SemanticKitti",
         "semanticstf": "lima_bench.datasets.semanticstf.reader:SemanticStf",
         "nuscenes_c": "lima_bench.datasets.nuscenes_c.reader:NuScenesC",
+        "scribblekitti": "lima_bench.datasets.scribblekitti.reader:ScribbleKitti",
     },
 )
 

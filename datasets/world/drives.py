@@ -144,8 +144,9 @@ class ScribbleKittiDrive(LidarDrive):
         val_scans: Scans of sequence 08.
     """
 
-    train_scans: Scans = 30
-    val_scans: Scans = 24
+    train_scans: Scans = 20
+    val_scans: Scans = 16
+    azimuths: Positive = 200
 
 
 class WaymoDrive(LidarDrive):

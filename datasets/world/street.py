@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -39,6 +40,12 @@ class Style:
         machines: Whether road works belong to the classes that a street may have to show.
         weather: Shares of sun, clouds, dusk, night and rain.
         rare: Chance of each rare class (bus, trailer, ...) in a street that need not show it.
+        lacks: Rare things that the town does not have: ``trailer``, ``bus``, ``truck``.
+        fleet: Who drives and who parks, by name; see `lima_bench.datasets.world.traffic`.
+        bicycles: How many times as many parked bicycles as in a street of ours.
+        bushes: Likewise, bushes.
+        bins: Likewise, refuse bins; above 1, some stand near the ego's way.
+        cones: Chance that traffic cones or stones bar the kerb near the ego's way, per side.
     """
 
     name: str
@@ -56,6 +63,12 @@ class Style:
     machines: bool
     weather: tuple[float, float, float, float, float]
     rare: float
+    lacks: tuple[str, ...] = ()
+    fleet: Literal["town", "campus"] = "town"
+    bicycles: float = 1.0
+    bushes: float = 1.0
+    bins: float = 1.0
+    cones: float = 0.0
 
 
 CITY = Style(
