@@ -33,11 +33,11 @@ OFFROAD = Style(
     urban=0.0,
     curve_m=10.0,
     slope=0.05,
-    trees=70.0,
+    trees=52.0,
     houses=0.0,
     parked=0.0,
     traffic=0.0,
-    walkers=2.5,
+    walkers=2.0,
     cycle_path=0.0,
     median=0.0,
     works=0.0,
@@ -45,7 +45,7 @@ OFFROAD = Style(
     weather=(0.65, 0.35, 0.0, 0.0, 0.0),
     rare=0.3,
     wild=True,
-    bushes=170.0,
+    bushes=340.0,
     speed_mps=(1.5, 4.0),
 )
 

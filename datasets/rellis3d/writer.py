@@ -183,7 +183,7 @@ def _write_picture(picture: Picture, folder: Path, number: int) -> None:
 
 
 def _camera(moment: Moment) -> tuple[float, ...]:
-    """Focal lengths, middle, quaternion and shift of camera to Ouster; nothing without a picture."""
+    """Focal lengths, middle, turn and shift of camera to Ouster; nothing without a picture."""
     if not moment.pictures:
         return ()
     k = moment.pictures[0].intrinsic

@@ -37,7 +37,7 @@ def fill(plan: Plan, *, all_classes: bool) -> None:
     for step in steps:
         if all_classes or rng.random() < style.rare:
             step(plan)
-    _people(plan, 3 if all_classes else 0)
+    _people(plan, 2 if all_classes else 0)
     for side in (-1, 1):
         _trees(plan, side)
         _bushes(plan, side)
@@ -83,25 +83,23 @@ def _put_beside(
 
 def _vehicle(plan: Plan) -> None:
     draw = vehicles.car if plan.rng.random() < 0.7 else vehicles.truck
-    _put_beside(plan, draw(plan.rng), (2.0, 9.0), 14.0)
+    _put_beside(plan, draw(plan.rng), (5.0, 14.0), 16.0)
 
 
 def _rubble(plan: Plan) -> None:
-    _put_beside(plan, thicket.rubble(plan.rng), (1.0, 6.0), 10.0)
+    _put_beside(plan, thicket.rubble(plan.rng), (3.5, 10.0), 14.0)
 
 
 def _log(plan: Plan) -> None:
-    for _ in range(2):
-        _put_beside(plan, thicket.log(plan.rng), (0.4, 4.0), 8.0)
+    _put_beside(plan, thicket.log(plan.rng), (2.5, 8.0), 12.0)
 
 
 def _post(plan: Plan) -> None:
-    """A row of masts along the trail."""
+    """A mast, and with luck the next ones of its row."""
     model, rng = thicket.post(plan.rng), plan.rng
-    offset = _put_beside(plan, model, (0.8, 4.0), 7.0, turn=0.0)
-    if offset is not None:
-        step = float(rng.uniform(16, 26))
-        for x in np.arange(plan.street.start_m, plan.street.end_m, step):
+    offset = _put_beside(plan, model, (4.0, 12.0), 10.0, turn=0.0)
+    if offset is not None and rng.random() < 0.3:
+        for x in np.arange(plan.street.start_m, plan.street.end_m, float(rng.uniform(24, 36))):
             plan.put(model, plan.beside(float(x), offset))
 
 
@@ -110,8 +108,8 @@ def _barriers(plan: Plan) -> None:
     rng = plan.rng
     model = thicket.concrete_barrier(rng)
     side = 1.0 if rng.random() < 0.5 else -1.0
-    offset = side * (plan.street.half_width(0) + float(rng.uniform(0.8, 4.0)))
-    x, turn = _near(plan, 2.0, 10.0), float(rng.normal(0, 0.15))
+    offset = side * (plan.street.half_width(0) + float(rng.uniform(2.5, 9.0)))
+    x, turn = _near(plan, 4.0, 14.0), float(rng.normal(0, 0.15))
     for k in range(int(rng.integers(2, 5))):
         track = plan.beside(x + 2.5 * k, offset + 2.5 * k * math.sin(turn), turn)
         if plan.kerb_clearance(track, 2.4, 0.6) > 0.1:
@@ -122,9 +120,9 @@ def _fence(plan: Plan) -> None:
     """A stretch of fence along the trail."""
     rng = plan.rng
     side = 1.0 if rng.random() < 0.5 else -1.0
-    offset = side * (plan.street.half_width(0) + float(rng.uniform(3.0, 9.0)))
-    x = _near(plan, 10.0, 8.0)
-    for k in range(int(rng.integers(3, 7))):
+    offset = side * (plan.street.half_width(0) + float(rng.uniform(4.0, 12.0)))
+    x = _near(plan, 10.0, 12.0)
+    for k in range(int(rng.integers(2, 5))):
         track = plan.beside(x + 4.1 * k, offset)
         if plan.kerb_clearance(track, 4.0, 0.2) > 0.1:
             plan.put(buildings.fence(rng, 4.0), track, apart_m=0.02)
@@ -138,8 +136,8 @@ def _people(plan: Plan, at_least: int) -> None:
         model = people.adult(rng)
         for _ in range(_TRIES):
             side = 1.0 if rng.random() < 0.5 else -1.0
-            offset = side * float(rng.uniform(1.6, 5.5))
-            x = _near(plan, 3.0, 7.0)
+            offset = side * float(rng.uniform(1.8, 7.0))
+            x = _near(plan, 5.0, 10.0)
             if rng.random() < 0.3:
                 track = plan.beside(x, offset, float(rng.uniform(0, 2 * math.pi)))
                 if plan.put(model, track):
@@ -171,7 +169,7 @@ def _scattered(
 
 def _trees(plan: Plan, side: int) -> None:
     rng = plan.rng
-    for x, offset in _scattered(plan, side, plan.street.style.trees, 4.5, _DEEP_M):
+    for x, offset in _scattered(plan, side, plan.street.style.trees, 7.0, _DEEP_M):
         track = plan.beside(x, offset)
         room = plan.kerb_clearance(track, 0.3, 0.3)
         if room > 1.2:
@@ -182,7 +180,7 @@ def _trees(plan: Plan, side: int) -> None:
 def _bushes(plan: Plan, side: int) -> None:
     rng = plan.rng
     for x, offset in _scattered(plan, side, plan.street.style.bushes, _OPEN_M, _DEEP_M):
-        wide = float(rng.uniform(0.8, 3.4))
+        wide = float(rng.uniform(1.0, 4.5))
         track = plan.beside(x, offset, float(rng.uniform(0, 2 * math.pi)))
         if plan.kerb_clearance(track, wide, wide) > 0.3:
             plan.put(thicket.shrub(rng, wide), track, room=(0.6 * wide, 0.6 * wide))
@@ -190,7 +188,7 @@ def _bushes(plan: Plan, side: int) -> None:
 
 def _tufts(plan: Plan, side: int) -> None:
     rng = plan.rng
-    for x, offset in _scattered(plan, side, 0.6 * plan.street.style.bushes, 0.3, 18.0):
+    for x, offset in _scattered(plan, side, 0.35 * plan.street.style.bushes, 0.3, 18.0):
         track = plan.beside(x, offset, float(rng.uniform(0, 2 * math.pi)))
         if plan.kerb_clearance(track, 0.8, 0.8) > 0:
             plan.put(thicket.tuft(rng), track, room=(0.5, 0.5))
