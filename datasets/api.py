@@ -13,7 +13,10 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 from lima_bench.common.registry import Registry
 from lima_bench.datasets.card import Card
+from lima_bench.datasets.manifest import manifest_digest
 from lima_bench.datasets.sample import IGNORE, Boxes, Camera, Frame, Int64, Sample, Source
+from lima_bench.datasets.scans import read_labels, read_scan
+from lima_bench.datasets.splits import sequences_of
 
 __all__ = [
     "DATASETS",
@@ -26,8 +29,13 @@ __all__ = [
     "PixelLabelled",
     "Sample",
     "Source",
+    "base_of",
+    "manifest_digest",
     "open_dataset",
+    "read_labels",
+    "read_scan",
     "register_dataset",
+    "sequences_of",
 ]
 
 
@@ -96,11 +104,16 @@ def open_dataset(name: str, where: str = "") -> Dataset:
     Raises:
         UserError: There is no such data set or variant.
     """
-    dataset, _, variant = name.partition(":")
-    reader = DATASETS.get(dataset, where)()
+    reader = DATASETS.get(base_of(name), where)()
+    variant = name.partition(":")[2]
     if variant:
         reader.card = reader.card.variant(variant)
     return reader
+
+
+def base_of(name: str) -> str:
+    """The data-set id in a name that may carry a variant; the folder of its files."""
+    return name.partition(":")[0]
 
 
 def register_dataset(name: str, *, version: int) -> Callable[[type[D]], type[D]]:

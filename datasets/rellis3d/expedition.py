@@ -44,9 +44,9 @@ OFFROAD = Style(
     machines=False,
     weather=(0.65, 0.35, 0.0, 0.0, 0.0),
     rare=0.3,
+    pace=0.45,
     wild=True,
-    bushes=340.0,
-    speed_mps=(1.5, 4.0),
+    thickets=340.0,
 )
 
 # An OS1-64's beams, by what the rings of the public frame's PLY file see: 17.0 down to -16.4

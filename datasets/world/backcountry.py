@@ -179,7 +179,7 @@ def _trees(plan: Plan, side: int) -> None:
 
 def _bushes(plan: Plan, side: int) -> None:
     rng = plan.rng
-    for x, offset in _scattered(plan, side, plan.street.style.bushes, _OPEN_M, _DEEP_M):
+    for x, offset in _scattered(plan, side, plan.street.style.thickets, _OPEN_M, _DEEP_M):
         wide = float(rng.uniform(1.0, 4.5))
         track = plan.beside(x, offset, float(rng.uniform(0, 2 * math.pi)))
         if plan.kerb_clearance(track, wide, wide) > 0.3:
@@ -188,7 +188,7 @@ def _bushes(plan: Plan, side: int) -> None:
 
 def _tufts(plan: Plan, side: int) -> None:
     rng = plan.rng
-    for x, offset in _scattered(plan, side, 0.35 * plan.street.style.bushes, 0.3, 18.0):
+    for x, offset in _scattered(plan, side, 0.35 * plan.street.style.thickets, 0.3, 18.0):
         track = plan.beside(x, offset, float(rng.uniform(0, 2 * math.pi)))
         if plan.kerb_clearance(track, 0.8, 0.8) > 0:
             plan.put(thicket.tuft(rng), track, room=(0.5, 0.5))

@@ -108,7 +108,7 @@ def draw_scene(
         all_classes: Place every rare class near the ego.
     """
     rng = np.random.default_rng(derive_seed(seed, "street"))
-    speed = float(rng.uniform(*style.speed_mps))
+    speed = float(rng.uniform(3.0, 9.0)) * style.pace
     travel_m = speed * max(times_s[1], 0.0)
     draw = draw_trail if style.wild else draw_street
     street = draw(rng, style, travel_m, all_classes=all_classes)

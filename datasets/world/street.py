@@ -42,9 +42,9 @@ class Style:
         machines: Whether road works belong to the classes that a street may have to show.
         weather: Shares of sun, clouds, dusk, night and rain.
         rare: Chance of each rare class (bus, trailer, ...) in a street that need not show it.
+        pace: The ego's speed as a share of a car's.
         wild: Whether the way leads through open country instead (`lima_bench.datasets.world.wild`).
-        bushes: There, bushes per 100 m and side.
-        speed_mps: Slowest and fastest that the ego drives.
+        thickets: There, bushes per 100 m and side.
     """
 
     name: str
@@ -62,9 +62,9 @@ class Style:
     machines: bool
     weather: tuple[float, float, float, float, float]
     rare: float
+    pace: float = 1.0
     wild: bool = False
-    bushes: float = 0.0
-    speed_mps: tuple[float, float] = (3.0, 9.0)
+    thickets: float = 0.0
 
 
 CITY = Style(
