@@ -34,6 +34,7 @@ SETS: tuple[DatasetId, ...] = (
     "nuscenes",
     "semantickitti",
     "scribblekitti",
+    "rellis3d",
     "semanticstf",
     "nuscenes_c",
 )
