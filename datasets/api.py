@@ -13,7 +13,10 @@ from typing import Protocol, TypeVar
 
 from lima_bench.common.registry import Registry
 from lima_bench.datasets.card import Card
+from lima_bench.datasets.manifest import manifest_digest
 from lima_bench.datasets.sample import IGNORE, Boxes, Camera, Frame, Sample, Source
+from lima_bench.datasets.scans import read_labels, read_scan
+from lima_bench.datasets.splits import sequences_of
 
 __all__ = [
     "DATASETS",
@@ -25,8 +28,13 @@ __all__ = [
     "Frame",
     "Sample",
     "Source",
+    "base_of",
+    "manifest_digest",
     "open_dataset",
+    "read_labels",
+    "read_scan",
     "register_dataset",
+    "sequences_of",
 ]
 
 
@@ -75,11 +83,16 @@ def open_dataset(name: str, where: str = "") -> Dataset:
     Raises:
         UserError: There is no such data set or variant.
     """
-    dataset, _, variant = name.partition(":")
-    reader = DATASETS.get(dataset, where)()
+    reader = DATASETS.get(base_of(name), where)()
+    variant = name.partition(":")[2]
     if variant:
         reader.card = reader.card.variant(variant)
     return reader
+
+
+def base_of(name: str) -> str:
+    """The data-set id in a name that may carry a variant; the folder of its files."""
+    return name.partition(":")[0]
 
 
 def register_dataset(name: str, *, version: int) -> Callable[[type[D]], type[D]]:

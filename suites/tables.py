@@ -105,7 +105,8 @@ def _column_meta(session: Session, column: Column) -> ColumnMeta:
             better=column.better,
             unit=_UNITS.get(name, ""),
         )
-    title = session.known.datasets[str(column.on)].title
+    facts = session.known.datasets[str(column.on)]
+    title = facts.title
     setting = "LP" if column.task == "linear_probe" else column.labels.partition("@")[0]
     group = {"on": title, "task": str(column.task), "none": ""}[suite.table.group_columns]
     return ColumnMeta(
@@ -116,6 +117,7 @@ def _column_meta(session: Session, column: Column) -> ColumnMeta:
         metric=column.metric,
         group=group,
         assumed=_is_assumed(session, column),
+        protocol="assumed" if facts.protocol == "assumed" else "",
         decimals=suite.table.decimals,
         better=column.better,
     )
