@@ -86,6 +86,14 @@ class NuScenes:
             moving=self._moving(index, rows, boxes, raw),
         )
 
+    def files(self, frame: Frame) -> list[Path]:
+        """Scan, label file and images of `frame`, whether or not they exist."""
+        index = open_index(frame.handle["folder"], frame.handle["stamp"], CARD)
+        row: int = frame.handle["row"]
+        names = [index.files.filename[int(index.lidar[row])], index.lidarseg.get(frame.id)]
+        scan_and_labels = [index.root / name for name in names if name is not None]
+        return scan_and_labels + [camera.image for camera in self._cameras(index, row)]
+
     def manifest(self, root: Path) -> str:
         """Digest of all tables, of the splits file, and of the keyframe files' names and sizes."""
         folders = list(versions(root).values())
