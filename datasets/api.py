@@ -61,6 +61,7 @@ DATASETS: Registry[type[Dataset]] = Registry(
         "semantickitti": "lima_bench.datasets.semantickitti.reader:SemanticKitti",
         "semanticposs": "lima_bench.datasets.semanticposs.reader:SemanticPoss",
         "scribblekitti": "lima_bench.datasets.scribblekitti.reader:ScribbleKitti",
+        "synlidar": "lima_bench.datasets.synlidar.reader:SynLidar",
     },
 )
 

@@ -42,6 +42,7 @@ CAMPUS = Style(
     rare=0.6,
     lacks=("trailer", "bus", "truck"),
     fleet="campus",
+    company=0.35,
     built=0.55,
     bicycles=14.0,
     bushes=16.0,
