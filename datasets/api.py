@@ -90,7 +90,9 @@ DATASETS: Registry[type[Dataset]] = Registry(
         "semantickitti": "lima_bench.datasets.semantickitti.reader:SemanticKitti",
         "semanticstf": "lima_bench.datasets.semanticstf.reader:SemanticStf",
         "nuscenes_c": "lima_bench.datasets.nuscenes_c.reader:NuScenesC",
+        "semanticposs": "lima_bench.datasets.semanticposs.reader:SemanticPoss",
         "scribblekitti": "lima_bench.datasets.scribblekitti.reader:ScribbleKitti",
+        "synlidar": "lima_bench.datasets.synlidar.reader:SynLidar",
     },
 )
 

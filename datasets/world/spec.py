@@ -37,6 +37,8 @@ SETS: tuple[DatasetId, ...] = (
     "rellis3d",
     "semanticstf",
     "nuscenes_c",
+    "semanticposs",
+    "synlidar",
 )
 """The data sets that the world is written as; each has an ``expedition.py`` and a ``writer.py``."""
 

@@ -45,6 +45,8 @@ class Style:
         rare: Chance of each rare class (bus, trailer, ...) in a street that need not show it.
         lacks: Rare things that the town does not have: ``trailer``, ``bus``, ``truck``.
         fleet: Who drives and who parks, by name; see `lima_bench.datasets.world.traffic`.
+        company: Chance that a pedestrian is not alone.
+        built: Times the chance that a plot of ours carries a building.
         bicycles: How many times as many parked bicycles as in a street of ours.
         bushes: Likewise, bushes.
         bins: Likewise, refuse bins; above 1, some stand near the ego's way.
@@ -71,6 +73,8 @@ class Style:
     rare: float
     lacks: tuple[str, ...] = ()
     fleet: Literal["town", "campus"] = "town"
+    company: float = 0.0
+    built: float = 1.0
     bicycles: float = 1.0
     bushes: float = 1.0
     bins: float = 1.0
