@@ -57,8 +57,10 @@ class Dataset(Protocol):
 DATASETS: Registry[type[Dataset]] = Registry(
     "dataset",
     {
+        "daps3d": "lima_bench.datasets.daps3d.reader:Daps3d",
         "nuscenes": "lima_bench.datasets.nuscenes.reader:NuScenes",
         "semantickitti": "lima_bench.datasets.semantickitti.reader:SemanticKitti",
+        "synth4d": "lima_bench.datasets.synth4d.reader:Synth4d",
     },
 )
 

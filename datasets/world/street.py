@@ -39,6 +39,13 @@ class Style:
         machines: Whether road works belong to the classes that a street may have to show.
         weather: Shares of sun, clouds, dusk, night and rain.
         rare: Chance of each rare class (bus, trailer, ...) in a street that need not show it.
+        narrow: Chance of one lane per direction rather than two.
+        bays: Chance of a parking strip per side.
+        built: How many of the usual buildings there are, as a share.
+        side_traffic: Chance of a vehicle at each place of a branch road.
+        pace: The ego's speed as a share of a car's.
+        walk_m: Narrowest and widest sidewalk.
+        on_walk: Whether the ego is a small machine that keeps to the sidewalk.
     """
 
     name: str
@@ -56,6 +63,13 @@ class Style:
     machines: bool
     weather: tuple[float, float, float, float, float]
     rare: float
+    narrow: float = 0.6
+    bays: float = 0.75
+    built: float = 1.0
+    side_traffic: float = 0.35
+    pace: float = 1.0
+    walk_m: tuple[float, float] = (1.8, 3.2)
+    on_walk: bool = False
 
 
 CITY = Style(
@@ -200,9 +214,9 @@ def draw_street(
     start = -_BEYOND_M
     profile = _profile(rng, style, start, travel_m + _BEYOND_M)
     branches = _branches(rng, profile, start, travel_m)
-    lanes = 1 if rng.random() < 0.6 else 2
+    lanes = 1 if rng.random() < style.narrow else 2
     median = rng.uniform(0.5, 1.4) if rng.random() < style.median else 0.0
-    parking = np.where(rng.random(2) < 0.75, _STRIP_M, 0.0)
+    parking = np.where(rng.random(2) < style.bays, _STRIP_M, 0.0)
     cycle = np.where(rng.random(2) < style.cycle_path, rng.uniform(1.3, 2.0, 2), 0.0)
     paved = np.where(rng.random(2) < style.urban, rng.uniform(3.0, 9.0, 2), 0.0)
     if all_classes:
@@ -217,7 +231,7 @@ def draw_street(
         median=float(median),
         parking=parking,
         cycle=cycle,
-        walk=rng.uniform(1.8, 3.2, 2),
+        walk=rng.uniform(*style.walk_m, 2),
         paved=paved,
         branches=branches,
         crossings=_crossings(rng, branches, travel_m),
