@@ -85,6 +85,7 @@ class PixelLabelled(Protocol):
 DATASETS: Registry[type[Dataset]] = Registry(
     "dataset",
     {
+        "daps3d": "lima_bench.datasets.daps3d.reader:Daps3d",
         "nuscenes": "lima_bench.datasets.nuscenes.reader:NuScenes",
         "rellis3d": "lima_bench.datasets.rellis3d.reader:Rellis3d",
         "semantickitti": "lima_bench.datasets.semantickitti.reader:SemanticKitti",
@@ -93,6 +94,7 @@ DATASETS: Registry[type[Dataset]] = Registry(
         "semanticposs": "lima_bench.datasets.semanticposs.reader:SemanticPoss",
         "scribblekitti": "lima_bench.datasets.scribblekitti.reader:ScribbleKitti",
         "synlidar": "lima_bench.datasets.synlidar.reader:SynLidar",
+        "synth4d": "lima_bench.datasets.synth4d.reader:Synth4d",
     },
 )
 

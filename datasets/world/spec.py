@@ -36,6 +36,8 @@ SETS: tuple[DatasetId, ...] = (
     "scribblekitti",
     "rellis3d",
     "semanticstf",
+    "daps3d",
+    "synth4d",
     "nuscenes_c",
     "semanticposs",
     "synlidar",
