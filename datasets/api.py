@@ -59,6 +59,7 @@ DATASETS: Registry[type[Dataset]] = Registry(
     {
         "nuscenes": "lima_bench.datasets.nuscenes.reader:NuScenes",
         "semantickitti": "lima_bench.datasets.semantickitti.reader:SemanticKitti",
+        "waymo": "lima_bench.datasets.waymo.reader:Waymo",
     },
 )
 

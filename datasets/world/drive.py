@@ -88,6 +88,7 @@ def record(spec: WorldSpec, expedition: Expedition, trip: Trip) -> Recording:
                 pictures=pictures,
                 annotations=annotate(scene, turn, time_s),
                 more_scans=tuple(spin(now, mount, stamp).scan for mount in rig.more_lidars),
+                labelled=keyframe >= trip.unlabelled,
             )
         )
     return Recording(

@@ -30,6 +30,7 @@ class Trip:
         all_classes: Whether every scored class must show.
         sweeps: Non-key scans between two keyframes.
         air: What hangs in the air, as in `Recording.air`.
+        unlabelled: How many of the first keyframes have no point labels.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Trip:
     all_classes: bool
     sweeps: int = 0
     air: str = ""
+    unlabelled: int = 0
 
 
 @dataclass(frozen=True)

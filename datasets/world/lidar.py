@@ -42,6 +42,7 @@ from lima_bench.datasets.world.shapes import (
 
 RANGE_NOISE_M = 0.02
 _BUMP_M = 0.03
+_NEAREST_M = 0.3
 _GRASS, _SOIL = int(Material.GRASS), int(Material.SOIL)
 _NOISE = int(Label.NOISE)
 
@@ -70,6 +71,9 @@ def spin(now: Instant, mount: LidarMount, timestamp_us: int) -> Spin:
     ground, instances = scene.street.ground.table, len(scene.things) + 1
     depth, owner, below, possible = trace(turn, ground, shapes.rows, shapes.tags, instances)
     bump_m = 0.0 if mount.on_beam else _BUMP_M
+    if mount.on_beam:
+        # A grazing beam can be given a kerb that lies behind the sensor; a range has no sign.
+        owner = np.where(depth > _NEAREST_M, owner, NOTHING)
     hits = Hits(depth, owner, below)
     points, facts = _points(turn, hits, shapes, scene.weather.wet, bump_m)
     second = None

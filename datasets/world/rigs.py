@@ -56,7 +56,7 @@ class LidarMount:
 
 @dataclass(frozen=True)
 class CameraMount:
-    """A pinhole camera.
+    """A camera.
 
     Attributes:
         name: Channel.
@@ -65,6 +65,7 @@ class CameraMount:
         height: Pixels.
         width: Pixels.
         later_s: Exposure against the scan's time stamp.
+        distortion: Brown-Conrady k1, k2, p1, p2, k3 of its lens; None for a pinhole.
     """
 
     name: str
@@ -73,6 +74,7 @@ class CameraMount:
     height: int
     width: int
     later_s: float
+    distortion: tuple[float, float, float, float, float] | None = None
 
 
 @dataclass(frozen=True)
