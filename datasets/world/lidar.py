@@ -42,9 +42,10 @@ from lima_bench.datasets.world.shapes import (
 
 RANGE_NOISE_M = 0.02
 _BUMP_M = 0.03
+_BLADES_M = 0.12
 _NEAREST_M = 0.3
 _GRASS, _SOIL = int(Material.GRASS), int(Material.SOIL)
-_NOISE = int(Label.NOISE)
+_NOISE, _GRASSLAND = int(Label.NOISE), int(Label.GRASSLAND)
 
 
 @dataclass(frozen=True)
@@ -70,16 +71,16 @@ def spin(now: Instant, mount: LidarMount, timestamp_us: int) -> Spin:
         shapes = concatenate([shapes, _roof(scene, mount, time_s)])
     ground, instances = scene.street.ground.table, len(scene.things) + 1
     depth, owner, below, possible = trace(turn, ground, shapes.rows, shapes.tags, instances)
-    bump_m = 0.0 if mount.on_beam else _BUMP_M
+    bumps_m = (0.0, 0.0) if mount.on_beam else (_BUMP_M, _BLADES_M)
     if mount.on_beam:
         # A grazing beam can be given a kerb that lies behind the sensor; a range has no sign.
         owner = np.where(depth > _NEAREST_M, owner, NOTHING)
     hits = Hits(depth, owner, below)
-    points, facts = _points(turn, hits, shapes, scene.weather.wet, bump_m)
+    points, facts = _points(turn, hits, shapes, scene.weather.wet, bumps_m)
     second = None
     if mount.two_returns:
         echo, behind = second_hits(turn, hits, ground, shapes)
-        more = _points(echo, behind, shapes, scene.weather.wet, bump_m)
+        more = _points(echo, behind, shapes, scene.weather.wet, bumps_m)
         points, facts, second = with_second(turn, (points, facts), more)
     town_to_lidar = inverse(ego @ mount.lidar_to_ego)
     own = points[:, :3] @ town_to_lidar[:3, :3].T + town_to_lidar[:3, 3]
@@ -102,12 +103,12 @@ def spin(now: Instant, mount: LidarMount, timestamp_us: int) -> Spin:
 
 
 def _points(
-    turn: Turn, hits: Hits, shapes: Shapes, wet: float, bump_m: float
+    turn: Turn, hits: Hits, shapes: Shapes, wet: float, bumps_m: tuple[float, float]
 ) -> tuple[Float64, Int64]:
     """What comes back from where beams end; see `_returns`."""
     depth, owner, below = hits
     rows, tags = shapes.rows, shapes.tags
-    return _returns(turn, depth, owner, below, rows, tags, wet, REFLECTIVITY, DROP_OUT, bump_m)
+    return _returns(turn, depth, owner, below, rows, tags, wet, REFLECTIVITY, DROP_OUT, bumps_m)
 
 
 def _beams(scene: Scene, mount: LidarMount, time_s: float) -> Beams:
@@ -207,7 +208,7 @@ def _returns(
     wet: float,
     reflectivity: Float64,
     drop_out: Float64,
-    bump_m: float,
+    bumps_m: tuple[float, float],
 ) -> tuple[Float64, Int64]:
     """Points with intensity (N, 4) in the town's frame; ring, label, instance, moving, column."""
     count, rings = owner.shape
@@ -229,8 +230,10 @@ def _returns(
                 o = to_local(rows, i, x, y, z, later_s[column])
                 d = turned(rows, i, way[0], way[1], way[2])
                 cosine = _upright(rows, tags, i, o, d, t)
+            elif label == _GRASSLAND and material == _GRASS:
+                bump = bumps_m[1] * abs(bell(seed + 3, ray))
             elif material in (_GRASS, _SOIL):
-                bump = bump_m * bell(seed + 3, ray)
+                bump = bumps_m[0] * bell(seed + 3, ray)
             bright = reflectivity[material] * (1 - 0.4 * wet * (i == GROUND))
             lost = drop_out[material] + 0.04 + 0.25 * (t / turn.max_range) ** 3 * (1 - bright)
             lost += 0.25 * wet * (i == GROUND) + 0.3 * max(0.0, 0.06 - cosine * bright) / 0.06
