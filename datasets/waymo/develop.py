@@ -19,7 +19,6 @@ from lima_bench.datasets.sample import Bool, EncodedImage, Float32, Float64, Int
 from lima_bench.datasets.waymo.capture import (
     CameraCalibration,
     Capture,
-    Int32,
     Laser,
     LaserCalibration,
     Shot,

@@ -142,9 +142,7 @@ def _short_range(name: str, drive: WaymoDrive) -> LidarMount:
     edges = np.radians(np.linspace(-90.0, 30.0, drive.side_beams + 1))
     elevations = (edges[:-1] + edges[1:]) / 2
     reach = min(_SHORT_RANGE_M, drive.max_range_m)
-    return _lidar(
-        name, _SHORT_RANGE[name], elevations, drive.side_azimuths, 0.0, _FLASH_S, reach
-    )
+    return _lidar(name, _SHORT_RANGE[name], elevations, drive.side_azimuths, 0.0, _FLASH_S, reach)
 
 
 def _lidar(
@@ -173,6 +171,7 @@ def _lidar(
         name=name,
         on_beam=True,
         two_returns=True,
+        noise=name,
     )
 
 

@@ -1,6 +1,7 @@
 """What Waymo Open calls the classes of the built-in world.
 
-Offers `RAW`. Source of the meanings: waymo-research/waymo-open-dataset ``protos/segmentation.proto``.
+Offers `RAW`. Source of the meanings: waymo-research/waymo-open-dataset
+``protos/segmentation.proto``.
 """
 
 from __future__ import annotations

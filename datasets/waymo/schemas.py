@@ -12,7 +12,8 @@ import pyarrow as pa
 
 from lima_bench.datasets.waymo.names import COMPONENTS
 
-_SEGMENT, _TIME = ("key.segment_context_name", pa.string()), ("key.frame_timestamp_micros", pa.int64())
+_SEGMENT = ("key.segment_context_name", pa.string())
+_TIME = ("key.frame_timestamp_micros", pa.int64())
 _LASER, _CAMERA = ("key.laser_name", pa.int8()), ("key.camera_name", pa.int8())
 _KEYS = {
     "lidar": (_SEGMENT, _TIME, _LASER),

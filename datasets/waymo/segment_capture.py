@@ -29,7 +29,6 @@ from lima_bench.datasets.waymo.parquet import (
     Columns,
     image,
     matrix,
-    numbers,
     read_keys,
 )
 from lima_bench.datasets.waymo.segments import (
@@ -157,9 +156,7 @@ def _pixel_poses(one: _Frame) -> Float32:
     row = one.of_lasers(component, [TOP], columns).get(TOP, {})
     poses = image(one.file(component), row, column(component, name))
     if poses is None:
-        raise UserError(
-            one.file(component), f"Frame {one.time_us} has no poses of pixels.", _AGAIN
-        )
+        raise UserError(one.file(component), f"Frame {one.time_us} has no poses of pixels.", _AGAIN)
     wide: Float32 = poses
     return wide
 

@@ -1,7 +1,7 @@
 """Recordings of the built-in world as Waymo Open in its first format: one ``.tfrecord`` a segment.
 
-Offers `write_recording`, to be used instead of `lima_bench.datasets.waymo.writer`'s; needs the extra
-``waymo``.
+Offers `write_recording`, to be used instead of that of `lima_bench.datasets.waymo.writer`; needs
+the extra ``waymo``.
 """
 
 from __future__ import annotations

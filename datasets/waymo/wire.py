@@ -1,8 +1,8 @@
 """Protocol-buffer messages by their places: what a file's pages need to be touched for, no more.
 
-Offers `fields`, `Field` and `Bytes`. A frame of Waymo Open is megabytes; to list frames one needs its time,
-its pose and whether labels exist, and to find an image its place. Source: the encoding as
-protobuf.dev documents it.
+Offers `fields`, `Field` and `Bytes`. A frame of Waymo Open is megabytes; to list frames one needs
+its time, its pose and whether labels exist, and to find an image its place. Source: the encoding
+as protobuf.dev documents it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import mmap
 from collections.abc import Iterator
 from typing import NamedTuple
-
 
 Bytes = bytes | mmap.mmap
 """What places are in."""

@@ -79,8 +79,7 @@ def _write(folder: Path, component: str, context: str, groups: Sequence[Sequence
         for rows in groups:
             full = [{"key.segment_context_name": context} | row for row in rows]
             columns = [
-                pa.array([row.get(field.name) for row in full], type=field.type)
-                for field in schema
+                pa.array([row.get(field.name) for row in full], type=field.type) for field in schema
             ]
             if full:
                 writer.write_table(pa.Table.from_arrays(columns, schema=schema))

@@ -40,9 +40,7 @@ def bent(mount: CameraMount, wide: CameraMount, image: Float32) -> Float32:
     return np.ascontiguousarray(seen, dtype=np.float32)
 
 
-def nearest(
-    mount: CameraMount, wide: CameraMount, raster: npt.NDArray[Any]
-) -> npt.NDArray[Any]:
+def nearest(mount: CameraMount, wide: CameraMount, raster: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Ids or depths (H, W) as `mount` sees them: what must not be mixed."""
     row, column = np.rint(_in_wide(mount, wide)).astype(int)
     return np.ascontiguousarray(raster[row, column].reshape(mount.height, mount.width))

@@ -162,7 +162,7 @@ def _turn(scene: Scene, mount: LidarMount, time_s: float) -> Turn:
     directions = beams @ poses[:, :3, :3].transpose(0, 2, 1)
     directions /= np.linalg.norm(directions, axis=2, keepdims=True)
     now = scene.ego_to_town(time_s) @ mount.spin_to_ego
-    named = () if mount.name == "LIDAR_TOP" else (mount.name,)
+    named = (mount.noise,) if mount.noise else ()
     seed = derive_seed(scene.seed, "lidar", round(time_s * 1e6), *named) % (1 << 31)
     return Turn(
         origins=np.ascontiguousarray(poses[:, :3, 3]),

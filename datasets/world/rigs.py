@@ -38,6 +38,7 @@ class LidarMount:
         name: Which LiDAR of the rig.
         on_beam: Keep every point exactly on its beam, as formats need that store ranges only.
         two_returns: Whether the sensor keeps a second return where a beam meets two things.
+        noise: Parts the noise of a rig's LiDARs; empty where there is one.
     """
 
     lidar_to_ego: Float64
@@ -52,6 +53,7 @@ class LidarMount:
     name: str = "LIDAR_TOP"
     on_beam: bool = False
     two_returns: bool = False
+    noise: str = ""
 
 
 @dataclass(frozen=True)
