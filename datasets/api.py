@@ -95,6 +95,7 @@ DATASETS: Registry[type[Dataset]] = Registry(
         "scribblekitti": "lima_bench.datasets.scribblekitti.reader:ScribbleKitti",
         "synlidar": "lima_bench.datasets.synlidar.reader:SynLidar",
         "synth4d": "lima_bench.datasets.synth4d.reader:Synth4d",
+        "waymo": "lima_bench.datasets.waymo.reader:Waymo",
     },
 )
 

@@ -33,6 +33,7 @@ VERSION = 2
 SETS: tuple[DatasetId, ...] = (
     "nuscenes",
     "semantickitti",
+    "waymo",
     "scribblekitti",
     "rellis3d",
     "semanticstf",
