@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
-import numpy.typing as npt
 
 from lima_bench.datasets.api import Dataset
-from lima_bench.datasets.card import Card
 from lima_bench.datasets.nuscenes.inside import mark_inside
 from lima_bench.datasets.rigid import FASTEST_M_PER_S, inverse
 from lima_bench.datasets.sample import IGNORE, Boxes, Float64, Frame, Int64, Sample
@@ -29,16 +27,16 @@ LEAST_AGREEING = 0.5
 FARTHEST_CAMERA_M = 10.0
 """From the LiDAR: the length of a car, and how far it drives between the two shutters."""
 
-RawImage = npt.NDArray[np.unsignedinteger[Any]]
-"""Raw ids (H, W) of a labelled image."""
-
 
 @runtime_checkable
 class LabelsPixels(Protocol):
     """A reader of a data set whose first camera's images are labelled as well."""
 
-    def pixel_labels(self, frame: Frame) -> RawImage | None:
-        """Raw ids (H, W) of the image of `frame`; None where it has none."""
+    def pixel_labels(self, frame: Frame) -> Int64 | None:
+        """Raw ids (H, W) of the first image of `frame`; None where it has none."""
+
+    def pixel_classes(self, raw: Int64) -> Int64:
+        """Those ids as train ids of the card."""
 
 
 @dataclass
@@ -94,7 +92,7 @@ class Alignment:
                 self.n_images[camera.name] += 1
                 self.seen_by[camera.name] += int((pairs.camera == place).sum())
             if isinstance(reader, LabelsPixels):
-                self._add_pixels(reader.pixel_labels(sample.frame), reader.card, sample, pairs)
+                self._add_pixels(reader, sample, pairs)
 
     def judge(self, place: str, findings: Findings) -> None:
         """Tell what looks wrong."""
@@ -164,13 +162,12 @@ class Alignment:
         if last is not None and _too_fast(last, sample):
             self.fast.append((last.frame.id, sample.frame.id))
 
-    def _add_pixels(
-        self, labelled: RawImage | None, card: Card, sample: Sample, pairs: Pairs
-    ) -> None:
+    def _add_pixels(self, reader: LabelsPixels, sample: Sample, pairs: Pairs) -> None:
+        labelled = reader.pixel_labels(sample.frame)
         if labelled is None or sample.labels is None:
             return
         first = pairs.camera == 0
-        pixel = card.remap(labelled[pairs.row[first], pairs.col[first]])
+        pixel = reader.pixel_classes(labelled[pairs.row[first], pairs.col[first]])
         point = sample.labels[pairs.point[first]]
         both = (pixel != IGNORE) & (point != IGNORE)
         self.n_pixels += int(both.sum())

@@ -1,6 +1,6 @@
 """How much of a data set lies on disk: splits, sequences, frames, files.
 
-Offers `Extent` and `extent_of` (one split), `Folder` and `stock_of` (files and bytes by folder),
+Offers `Extent` and `extents_of` (by split), `Folder` and `stock_of` (files and bytes by folder),
 and `check_files` (whether the files that the frames name are there). Nothing is loaded here.
 """
 
@@ -41,7 +41,8 @@ class Extent:
     """What lies here of one split.
 
     Attributes:
-        listed: Sequences that the card, or the root's ``splits.json``, names.
+        listed: Sequences that the card, or the root's ``splits.json``, names; empty where the
+            list is of something else (nuScenes-C: scenes, of which each lies here 24 times).
         here: Those of which there are frames; also sequences that no list names.
         missing: Listed ones without a frame.
         frames: What the reader gives, empty if it refuses.
@@ -61,28 +62,48 @@ class Folder:
     n_bytes: int
 
 
-def extent_of(reader: Dataset, root: Path, split: str, findings: Findings) -> Extent:
-    """The frames of one split, and what of it is missing."""
+def extents_of(
+    reader: Dataset, root: Path, findings: Findings, report: Report
+) -> dict[str, Extent]:
+    """Every split that is listed, and those that suites read and that the reader knows unlisted."""
+    listed = known_splits(reader.card, root)
+    names = list(dict.fromkeys([*listed, *ROLES]))
+    extents = {}
+    for done, split in enumerate(names, start=1):
+        # Where nothing is listed (Waymo: folders tell) a set still has to have these two.
+        due = split in listed or (not listed and split in ("train", "val"))
+        extent = _extent_of(reader, root, split, findings, due=due)
+        if extent is not None:
+            extents[split] = extent
+        report(done, len(names))
+    _check_disjoint(root, extents, findings)
+    return extents
+
+
+def _extent_of(
+    reader: Dataset, root: Path, split: str, findings: Findings, *, due: bool
+) -> Extent | None:
+    """The frames of one split, and what of it is missing; None if it is not `due` and not there."""
     listed = tuple(known_splits(reader.card, root).get(split, ()))
-    needed = split in ROLES
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", IncompleteData)  # told below, with the names
             frames = reader.frames(root, split)
     except UserError as error:
-        findings.error(error, "fault" if needed else "warning")
+        if not due:
+            return None
+        findings.error(error, "fault" if split in ROLES else "warning")
         return Extent(listed, (), listed, ())
     here = tuple(dict.fromkeys(frame.sequence for frame in frames))
-    # A list may be of something else than sequences (RELLIS-3D lists frames).
-    comparable = frozenset(here) & frozenset(listed)
-    missing = tuple(name for name in listed if name not in comparable) if comparable else ()
-    extent = Extent(listed, here, missing, frames)
+    known = frozenset(here) & frozenset(listed)
+    missing = tuple(name for name in listed if known and name not in known)
+    extent = Extent(listed if known else (), here, missing, frames)
     _tell_missing(reader, root, split, extent, findings)
     _check_order(f"{root}: {split}", frames, findings)
     return extent
 
 
-def check_disjoint(root: Path, extents: Mapping[str, Extent], findings: Findings) -> None:
+def _check_disjoint(root: Path, extents: Mapping[str, Extent], findings: Findings) -> None:
     """A frame that is trained on must not be scored."""
     train, val = (
         {frame.id for frame in extents[split].frames} if split in extents else set()
