@@ -30,7 +30,14 @@ from lima_bench.datasets.world.drives import (
 VERSION = 2
 """Raise it when the same `WorldSpec` is meant to show something else."""
 
-SETS: tuple[DatasetId, ...] = ("nuscenes", "semantickitti")
+SETS: tuple[DatasetId, ...] = (
+    "nuscenes",
+    "semantickitti",
+    "scribblekitti",
+    "rellis3d",
+    "semanticstf",
+    "nuscenes_c",
+)
 """The data sets that the world is written as; each has an ``expedition.py`` and a ``writer.py``."""
 
 _READS_TOO: dict[str, tuple[str, ...]] = {"nuscenes_c": ("nuscenes",)}
