@@ -95,9 +95,11 @@ class NuScenes:
         """Scan, label file and images of `frame`, whether or not they exist."""
         index = open_index(frame.handle["folder"], frame.handle["stamp"], CARD)
         row: int = frame.handle["row"]
-        names = [index.files.filename[int(index.lidar[row])], index.lidarseg.get(frame.id)]
-        scan_and_labels = [index.root / name for name in names if name is not None]
-        return scan_and_labels + [camera.image for camera in self._cameras(index, row)]
+        root: Path = frame.handle["folder"].parent
+        cameras = index.cameras[row]
+        files = [int(index.lidar[row]), *cameras[cameras >= 0].tolist()]
+        names = [*(index.files.filename[file] for file in files), index.lidarseg[row]]
+        return [root / name for name in names if name]
 
     def manifest(self, root: Path) -> str:
         """Digest of all tables, of the splits file, and of the keyframe files' names and sizes."""

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from lima_bench.datasets.api import Dataset
+from lima_bench.datasets.api import Dataset, PixelLabelled
 from lima_bench.datasets.nuscenes.inside import mark_inside
 from lima_bench.datasets.rigid import FASTEST_M_PER_S, inverse
-from lima_bench.datasets.sample import IGNORE, Boxes, Float64, Frame, Int64, Sample
+from lima_bench.datasets.sample import IGNORE, Boxes, Float64, Int64, Sample
 from lima_bench.lima.pairs import Pairs, project
 from lima_bench.suites.examine.findings import Findings
 
@@ -26,17 +25,6 @@ LEAST_AGREEING = 0.5
 
 FARTHEST_CAMERA_M = 10.0
 """From the LiDAR: the length of a car, and how far it drives between the two shutters."""
-
-
-@runtime_checkable
-class LabelsPixels(Protocol):
-    """A reader of a data set whose first camera's images are labelled as well."""
-
-    def pixel_labels(self, frame: Frame) -> Int64 | None:
-        """Raw ids (H, W) of the first image of `frame`; None where it has none."""
-
-    def pixel_classes(self, raw: Int64) -> Int64:
-        """Those ids as train ids of the card."""
 
 
 @dataclass
@@ -91,7 +79,7 @@ class Alignment:
             for place, camera in enumerate(sample.cameras):
                 self.n_images[camera.name] += 1
                 self.seen_by[camera.name] += int((pairs.camera == place).sum())
-            if isinstance(reader, LabelsPixels):
+            if isinstance(reader, PixelLabelled):
                 self._add_pixels(reader, sample, pairs)
 
     def judge(self, place: str, findings: Findings) -> None:
@@ -162,7 +150,7 @@ class Alignment:
         if last is not None and _too_fast(last, sample):
             self.fast.append((last.frame.id, sample.frame.id))
 
-    def _add_pixels(self, reader: LabelsPixels, sample: Sample, pairs: Pairs) -> None:
+    def _add_pixels(self, reader: PixelLabelled, sample: Sample, pairs: Pairs) -> None:
         labelled = reader.pixel_labels(sample.frame)
         if labelled is None or sample.labels is None:
             return

@@ -14,7 +14,7 @@ import numpy as np
 
 from lima_bench.common.errors import UserError
 from lima_bench.common.progress import Report, silent
-from lima_bench.datasets.api import Dataset
+from lima_bench.datasets.api import Dataset, FilesListed
 from lima_bench.datasets.images import read_image
 from lima_bench.datasets.sample import IGNORE, Frame, Sample
 from lima_bench.datasets.splits import FILE
@@ -22,7 +22,6 @@ from lima_bench.suites.examine.alignment import Alignment
 from lima_bench.suites.examine.extent import (
     Extent,
     Folder,
-    TellsFiles,
     check_files,
     extents_of,
     stock_of,
@@ -108,7 +107,7 @@ def examine(reader: Dataset, root: Path, *, n_frames: int, begin: Begin = unhear
     found = Examination(reader, root, reader.manifest(root), (root / FILE).is_file())
     found.folders = stock_of(root, begin("files"))
     extents = extents_of(reader, root, found.findings, begin("lists"))
-    if isinstance(reader, TellsFiles):
+    if isinstance(reader, FilesListed):
         frames = [frame for extent in extents.values() for frame in extent.frames]
         found.n_checked = check_files(reader, frames, found.findings, begin("listed files"))
     for split, extent in extents.items():

@@ -12,11 +12,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 from lima_bench.common.errors import UserError
 from lima_bench.common.progress import Report
-from lima_bench.datasets.api import Dataset
+from lima_bench.datasets.api import Dataset, FilesListed
 from lima_bench.datasets.sample import Frame
 from lima_bench.datasets.splits import FILE, IncompleteData, known_splits
 from lima_bench.suites.examine.findings import Findings
@@ -25,15 +24,8 @@ ROLES = ("pretrain", "train", "val")
 """Splits that suites read; of others a part is enough."""
 
 _SHOWN_NAMES = 6
+_MOST_FOLDERS = 16
 _REPORT_EVERY = 5000
-
-
-@runtime_checkable
-class TellsFiles(Protocol):
-    """A reader that can say, without loading it, which files a frame consists of."""
-
-    def files(self, frame: Frame) -> Iterable[Path]:
-        """Scan, labels and images of `frame`, whether or not they exist."""
 
 
 @dataclass(frozen=True)
@@ -118,21 +110,29 @@ def _check_disjoint(root: Path, extents: Mapping[str, Extent], findings: Finding
 
 
 def stock_of(root: Path, report: Report) -> dict[str, Folder]:
-    """Files and bytes below `root`, by folder of the first two levels; hidden files left out."""
-    files: Counter[str] = Counter()
-    sizes: Counter[str] = Counter()
+    """Files and bytes below `root`; hidden files left out.
+
+    By folders of the second level; by those of the first where these are many.
+    """
+    files: Counter[tuple[str, ...]] = Counter()
+    sizes: Counter[tuple[str, ...]] = Counter()
     for done, entry in enumerate(_walk(root), start=1):
-        inside = Path(entry.path).relative_to(root).parts[:-1]
-        name = "/".join(inside[:2]) or "."
-        files[name] += 1
-        sizes[name] += entry.stat().st_size
+        place = Path(entry.path).relative_to(root).parts[:-1][:2]
+        files[place] += 1
+        sizes[place] += entry.stat().st_size
         if done % _REPORT_EVERY == 0:
             report(done, 0)
-    return {name: Folder(files[name], sizes[name]) for name in sorted(files)}
+    depth = 2 if len(files) <= _MOST_FOLDERS else 1
+    stock: dict[str, Folder] = {}
+    for place in sorted(files):
+        name = "/".join(place[:depth]) or "."
+        known = stock.get(name, Folder(0, 0))
+        stock[name] = Folder(known.n_files + files[place], known.n_bytes + sizes[place])
+    return stock
 
 
 def check_files(
-    reader: TellsFiles, frames: Iterable[Frame], findings: Findings, report: Report
+    reader: FilesListed, frames: Iterable[Frame], findings: Findings, report: Report
 ) -> int:
     """Look whether every file that `frames` name is there and not empty; gives their number."""
     named = list({frame.id: frame for frame in frames}.values())
