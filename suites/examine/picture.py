@@ -164,7 +164,7 @@ def _facts(found: Examination, portrait: Portrait) -> list[str]:
     """The line below the title."""
     sample, alignment = portrait.sample, found.splits[portrait.split].alignment
     facts = [
-        f"{portrait.split}, {sample.frame.sequence}, frame {sample.frame.index}: {sample.frame.id}",
+        ", ".join(dict.fromkeys([portrait.split, sample.frame.sequence, sample.frame.id])),
         f"{len(sample.points):,} points",
     ]
     if sample.condition:
