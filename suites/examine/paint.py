@@ -16,7 +16,7 @@ import numpy.typing as npt
 from lima_bench.datasets.card import Card
 from lima_bench.datasets.sample import IGNORE, Float64, Int64, Sample
 
-IGNORED = (184, 184, 179)
+IGNORED = (206, 206, 200)
 """Colour of points that are neither learnt from nor scored."""
 
 Floats = npt.NDArray[np.floating[Any]]
