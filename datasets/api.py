@@ -7,7 +7,7 @@ A data set is a class with a `card`, a `version`, ``frames(root, split)`` and ``
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar, runtime_checkable
 
@@ -25,6 +25,7 @@ __all__ = [
     "Camera",
     "Card",
     "Dataset",
+    "FilesListed",
     "Frame",
     "PixelLabelled",
     "Sample",
@@ -80,6 +81,17 @@ class PixelLabelled(Protocol):
 
     def pixel_classes(self, raw: Int64) -> Int64:
         """Those ids as train ids of the card, `IGNORE` where points have no such class."""
+
+
+@runtime_checkable
+class FilesListed(Protocol):
+    """What a data set may offer beside `Dataset`: the files of a frame, to look for all of them.
+
+    A set of a million files is so checked in minutes, where to load it would take days.
+    """
+
+    def files(self, frame: Frame) -> Iterable[Path]:
+        """Scan, labels and images of `frame`, whether or not they exist."""
 
 
 DATASETS: Registry[type[Dataset]] = Registry(
