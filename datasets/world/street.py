@@ -56,7 +56,6 @@ class Style:
         thickets: There, bushes per 100 m and side.
         narrow: Chance of one lane per direction rather than two.
         bays: Chance of a parking strip per side.
-        built: How many of the usual buildings there are, as a share.
         side_traffic: Chance of a vehicle at each place of a branch road.
         walk_m: Narrowest and widest sidewalk.
         on_walk: Whether the ego is a small machine that keeps to the sidewalk.
@@ -90,7 +89,6 @@ class Style:
     thickets: float = 0.0
     narrow: float = 0.6
     bays: float = 0.75
-    built: float = 1.0
     side_traffic: float = 0.35
     walk_m: tuple[float, float] = (1.8, 3.2)
     on_walk: bool = False
