@@ -97,12 +97,17 @@ class FilesListed(Protocol):
 DATASETS: Registry[type[Dataset]] = Registry(
     "dataset",
     {
+        "daps3d": "lima_bench.datasets.daps3d.reader:Daps3d",
         "nuscenes": "lima_bench.datasets.nuscenes.reader:NuScenes",
         "rellis3d": "lima_bench.datasets.rellis3d.reader:Rellis3d",
         "semantickitti": "lima_bench.datasets.semantickitti.reader:SemanticKitti",
         "semanticstf": "lima_bench.datasets.semanticstf.reader:SemanticStf",
         "nuscenes_c": "lima_bench.datasets.nuscenes_c.reader:NuScenesC",
+        "semanticposs": "lima_bench.datasets.semanticposs.reader:SemanticPoss",
         "scribblekitti": "lima_bench.datasets.scribblekitti.reader:ScribbleKitti",
+        "synlidar": "lima_bench.datasets.synlidar.reader:SynLidar",
+        "synth4d": "lima_bench.datasets.synth4d.reader:Synth4d",
+        "waymo": "lima_bench.datasets.waymo.reader:Waymo",
     },
 )
 

@@ -33,10 +33,15 @@ VERSION = 2
 SETS: tuple[DatasetId, ...] = (
     "nuscenes",
     "semantickitti",
+    "waymo",
     "scribblekitti",
     "rellis3d",
     "semanticstf",
+    "daps3d",
+    "synth4d",
     "nuscenes_c",
+    "semanticposs",
+    "synlidar",
 )
 """The data sets that the world is written as; each has an ``expedition.py`` and a ``writer.py``."""
 
