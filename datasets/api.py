@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from lima_bench.common.registry import Registry
 from lima_bench.datasets.card import Card
-from lima_bench.datasets.sample import IGNORE, Boxes, Camera, Frame, Sample, Source
+from lima_bench.datasets.manifest import manifest_digest
+from lima_bench.datasets.sample import IGNORE, Boxes, Camera, Frame, Int64, Sample, Source
+from lima_bench.datasets.scans import read_labels, read_scan
+from lima_bench.datasets.splits import sequences_of
 
 __all__ = [
     "DATASETS",
@@ -23,10 +26,16 @@ __all__ = [
     "Card",
     "Dataset",
     "Frame",
+    "PixelLabelled",
     "Sample",
     "Source",
+    "base_of",
+    "manifest_digest",
     "open_dataset",
+    "read_labels",
+    "read_scan",
     "register_dataset",
+    "sequences_of",
 ]
 
 
@@ -54,12 +63,34 @@ class Dataset(Protocol):
         """Digest of what lies at `root`: changes when any list, table or size changes."""
 
 
+@runtime_checkable
+class PixelLabelled(Protocol):
+    """What a data set may offer beside `Dataset`: classes of pixels, to check pairing with points.
+
+    A point and the pixel that sees it should mostly be of one class; where calibration or pairing
+    is wrong they hardly ever are.
+    """
+
+    def pixel_labels(self, frame: Frame) -> Int64 | None:
+        """The data set's own ids (H, W) of the first image of `frame`; None without annotation.
+
+        Raises:
+            UserError: The file cannot be read.
+        """
+
+    def pixel_classes(self, raw: Int64) -> Int64:
+        """Those ids as train ids of the card, `IGNORE` where points have no such class."""
+
+
 DATASETS: Registry[type[Dataset]] = Registry(
     "dataset",
     {
         "nuscenes": "lima_bench.datasets.nuscenes.reader:NuScenes",
+        "rellis3d": "lima_bench.datasets.rellis3d.reader:Rellis3d",
         "semantickitti": "lima_bench.datasets.semantickitti.reader:SemanticKitti",
         "semanticposs": "lima_bench.datasets.semanticposs.reader:SemanticPoss",
+        "semanticstf": "lima_bench.datasets.semanticstf.reader:SemanticStf",
+        "nuscenes_c": "lima_bench.datasets.nuscenes_c.reader:NuScenesC",
         "scribblekitti": "lima_bench.datasets.scribblekitti.reader:ScribbleKitti",
         "synlidar": "lima_bench.datasets.synlidar.reader:SynLidar",
     },
@@ -78,11 +109,16 @@ def open_dataset(name: str, where: str = "") -> Dataset:
     Raises:
         UserError: There is no such data set or variant.
     """
-    dataset, _, variant = name.partition(":")
-    reader = DATASETS.get(dataset, where)()
+    reader = DATASETS.get(base_of(name), where)()
+    variant = name.partition(":")[2]
     if variant:
         reader.card = reader.card.variant(variant)
     return reader
+
+
+def base_of(name: str) -> str:
+    """The data-set id in a name that may carry a variant; the folder of its files."""
+    return name.partition(":")[0]
 
 
 def register_dataset(name: str, *, version: int) -> Callable[[type[D]], type[D]]:

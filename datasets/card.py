@@ -80,6 +80,8 @@ class Card(BaseModel):
         cameras: Camera names in order.
         splits: Split to sequences; a name may hold one range, ``scene-{0004..0011}``. A
             ``splits.json`` at the data root replaces them (`lima_bench.datasets.splits`).
+        roles: Which split serves ``pretrain``, ``train`` and ``val``, where it is not the one of
+            that name.
         label_shares: Convention of each share ("1%": "slidr-scene"); "default" for all others.
         sequence_shares: Share to the sequences that convention ``sequence`` takes for it.
         metric: Variant of the metric that the data set's authors use.
@@ -107,6 +109,7 @@ class Card(BaseModel):
     moving_raw: tuple[int, ...] = ()
     cameras: tuple[str, ...] = ()
     splits: dict[str, tuple[str, ...]] = {}
+    roles: dict[str, str] = {}
     label_shares: dict[str, str] = {}
     sequence_shares: dict[str, tuple[str, ...]] = {}
     metric: str = "strict"

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from lima_bench.datasets.card import Card
+    from lima_bench.datasets.card import Card, Intensity
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
@@ -36,14 +36,18 @@ class Frame:
         sequence: The recording it belongs to (nuScenes: the scene name).
         index: Position in its sequence, in order of time, from 0.
         timestamp_s: Seconds; the origin is the data set's own.
+        dataset: Which of several data sets it is of; empty where there is only one.
         handle: What the reader needs to load it; opaque to everyone else.
+        alias: Another name by which published lists call the frame (nuScenes: its sample token).
     """
 
     id: str
     sequence: str
     index: int
     timestamp_s: float
+    dataset: str = ""
     handle: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    alias: str = field(default="", compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -141,8 +145,14 @@ class Source:
         card: The data set's facts.
         frames: In the data set's order (sequences as listed, time order inside).
         load: Reads one of `frames`.
+        scales: Of the intensity column, by `Frame.dataset`, where frames are of several data sets.
     """
 
     card: Card
     frames: Sequence[Frame]
     load: Callable[[Frame], Sample]
+    scales: Mapping[str, Intensity] = field(default_factory=dict)
+
+    def scale_of(self, frame: Frame) -> Intensity:
+        """The scale of the intensity column of one frame."""
+        return self.scales.get(frame.dataset, self.card.intensity)

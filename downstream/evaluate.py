@@ -49,7 +49,7 @@ def evaluate(
         UserError: A frame has no labels, or no frame has a point to score.
     """
     card = source.card
-    names = (WHOLE, *SPLITS)
+    names = (WHOLE, *SPLITS, *card.conditions)
     matrices = {name: ConfusionMatrix(len(card.classes)) for name in names}
     unknown: Int64 = np.zeros(_RAW_IDS, dtype=np.int64)
     on_cpu = _device_of(segmenter).type == "cpu"

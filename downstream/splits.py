@@ -1,4 +1,4 @@
-"""By what a score is split: seen or unseen by any camera, moving or static, and range.
+"""By what a score is split: range, seen or not, moving or not, and the data set's conditions.
 
 Offers `SPLITS` and `masks_of`. Methods differ most where no camera looks and where things move.
 """
@@ -14,7 +14,8 @@ RANGES_M = {"0_20m": (0.0, 20.0), "20_40m": (20.0, 40.0), "40m_up": (40.0, np.in
 """Bands of horizontal distance from the LiDAR; each includes its lower bound."""
 
 SPLITS = (*RANGES_M, "seen", "unseen", "moving", "static")
-"""Every split there is; a data set without cameras or motion cannot tell the last four."""
+"""The splits of every data set; without cameras or motion it cannot tell the last four. A card's
+`conditions` (SemanticSTF: weather) are splits of that data set beside them."""
 
 
 def masks_of(sample: Sample) -> dict[str, Bool]:
@@ -27,6 +28,8 @@ def masks_of(sample: Sample) -> dict[str, Bool]:
         seen = np.zeros(len(sample.points), dtype=bool)
         seen[project(sample, rounding="round").point] = True
         masks |= {"seen": seen, "unseen": ~seen}
+    if sample.condition:
+        masks[sample.condition] = np.ones(len(sample.points), dtype=bool)
     if sample.moving is not None:
         masks |= {"moving": sample.moving, "static": ~sample.moving}
     return masks

@@ -19,11 +19,11 @@ from torch.utils.data import Dataset
 from lima_bench.common.errors import UserError
 from lima_bench.common.seeds import derive_seed
 from lima_bench.datasets.images import read_image
-from lima_bench.datasets.sample import Camera, Frame, Int64, Sample, Source
+from lima_bench.datasets.sample import Camera, Float32, Frame, Int64, Sample, Source
 from lima_bench.lima.align import PlacedCloud
 from lima_bench.lima.batch import Batch, Images, Matches, PairIndex, Scan
 from lima_bench.lima.cache import ByteCache
-from lima_bench.lima.clouds import Cloud, cloud_of_points, collate_clouds
+from lima_bench.lima.clouds import Cloud, cloud_of_points, collate_clouds, scaled_intensity
 from lima_bench.lima.features import Grids
 from lima_bench.lima.lookback import PastMatches, Sighted, lookback_of
 from lima_bench.lima.order import Order
@@ -178,12 +178,15 @@ class PretrainBatches(Dataset[Batch]):
         parts = [(loaded[scan].sample, rows) for scan, rows in view.parts]
         return cloud_of_points(
             np.concatenate([sample.points.take(rows, axis=0) for sample, rows in parts]),
-            np.concatenate([sample.intensity[rows] for sample, rows in parts]),
-            self.source.card.intensity,
+            np.concatenate([self._intensity(sample)[rows] for sample, rows in parts]),
             self.student,
             self.recipe.augmentation,
             self._rng("augment", step, number),
         )
+
+    def _intensity(self, sample: Sample) -> Float32:
+        scale = self.source.scale_of(sample.frame)
+        return scaled_intensity(sample.intensity, scale, self.student.inputs)
 
     def _images(self, cameras: Sequence[Camera]) -> Images:
         inputs = self.images

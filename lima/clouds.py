@@ -1,7 +1,7 @@
 """Sample -> `Cloud` -> `Voxels`: what the student is fed of each scan, and of a batch of them.
 
 Offers `Cloud`, `make_cloud` (of a sample), `cloud_of_points` (of any points, such as a mix of two
-scans) and `collate_clouds`.
+scans), `scaled_intensity` and `collate_clouds`.
 """
 
 from __future__ import annotations
@@ -42,15 +42,13 @@ def make_cloud(
     rng: np.random.Generator,
 ) -> Cloud:
     """The student's view of one scan; see `cloud_of_points`."""
-    return cloud_of_points(
-        sample.points, sample.intensity, card.intensity, student, augmentation, rng
-    )
+    intensity = scaled_intensity(sample.intensity, card.intensity, student.inputs)
+    return cloud_of_points(sample.points, intensity, student, augmentation, rng)
 
 
 def cloud_of_points(
     points: Float32,
     intensity: Float32,
-    scale: Intensity,
     student: StudentSettings,
     augmentation: Augmentation | None,
     rng: np.random.Generator,
@@ -59,8 +57,7 @@ def cloud_of_points(
 
     Args:
         points: (N, 3) metres, LiDAR frame; the range limit applies before augmentation.
-        intensity: (N,) file values.
-        scale: The card's range of file values.
+        intensity: (N,) values as the student is fed them; see `scaled_intensity`.
         student: Which channels, and how far.
         augmentation: None leaves the points where they are and draws nothing.
         rng: Source of the augmentation.
@@ -73,10 +70,28 @@ def cloud_of_points(
         "x": xyz[:, 0],
         "y": xyz[:, 1],
         "z": xyz[:, 2],
-        "intensity": _scaled(intensity[kept], scale, student.inputs),
+        "intensity": intensity[kept],
     }
     features = np.column_stack([columns[channel] for channel in student.inputs.channels])
     return Cloud(xyz, features.astype(np.float32, copy=False), kept)
+
+
+def scaled_intensity(intensity: Float32, scale: Intensity, inputs: InputSettings) -> Float32:
+    """File values (N,) as the student is fed them.
+
+    Args:
+        intensity: (N,) file values.
+        scale: The card's scale of file values.
+        inputs: Says how they are fed.
+    """
+    if inputs.intensity == "raw_plus_one":
+        # SLidR's SemanticKITTI loader: a zero would make its one-channel voxel look empty.
+        return intensity + 1.0
+    if inputs.intensity == "unit" and scale.unit == "tanh":
+        return np.tanh(intensity)
+    if inputs.intensity == "unit":
+        return (intensity - scale.minimum) / (scale.maximum - scale.minimum)
+    return intensity
 
 
 def collate_clouds(
@@ -105,14 +120,3 @@ def _within_range(points: Float32, inputs: InputSettings) -> Int64:
     if inputs.max_range_m is None:
         return np.arange(len(points))
     return np.flatnonzero(np.hypot(points[:, 0], points[:, 1]) <= inputs.max_range_m)
-
-
-def _scaled(intensity: Float32, scale: Intensity, inputs: InputSettings) -> Float32:
-    if inputs.intensity == "raw_plus_one":
-        # SLidR's SemanticKITTI loader: a zero would make its one-channel voxel look empty.
-        return intensity + 1.0
-    if inputs.intensity == "unit" and scale.unit == "tanh":
-        return np.tanh(intensity)
-    if inputs.intensity == "unit":
-        return (intensity - scale.minimum) / (scale.maximum - scale.minimum)
-    return intensity

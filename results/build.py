@@ -210,6 +210,7 @@ def _flags(
 ) -> tuple[Flag, ...]:
     said: dict[Flag, bool] = {
         "assumed": column.assumed,
+        "protocol-assumed": bool(column.protocol),
         "limited": state is State.LIMITED,
         "partial": bool(lacking),
         "reconstruction": row.reconstruction,

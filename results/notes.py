@@ -25,6 +25,10 @@ LEGEND: Mapping[Flag, str] = {
     "partial": "some seeds are missing",
     "assumed": "a setting of this column is stated by no source",
 }
+PROTOCOL = (
+    "protocol: assumed: no public text tells which split, label list or classes papers used there; "
+    "compare with published numbers only roughly."
+)
 GLYPHS = {Verdict.REPRODUCED: "✓", Verdict.ABOVE: "▲", Verdict.BELOW: "▼"}
 _AGAINST = {"paper": "published numbers", "golden": "golden numbers, kept from an earlier run"}
 
@@ -43,6 +47,8 @@ def footer(table: Table, signs: Mapping[Verdict, str]) -> list[str]:
     lines = []
     if any(cell.std is not None for cell in cells):
         lines.append("±: sample standard deviation over seeds.")
+    if any(column.protocol for column in table.columns):
+        lines.append(PROTOCOL)
     if any(cell.best for cell in cells):
         lines.append("Bold: best by more than both spreads.")
     if any(cell.reference is not None for cell in cells):

@@ -13,7 +13,14 @@ from typing import Literal
 from lima_bench.results.verdict import State, Verdict
 
 Flag = Literal[
-    "reconstruction", "assumed", "stale", "limited", "partial", "reported", "unavailable"
+    "reconstruction",
+    "assumed",
+    "protocol-assumed",
+    "stale",
+    "limited",
+    "partial",
+    "reported",
+    "unavailable",
 ]
 """What a reader must know of a cell: see `view.LEGEND`. ``partial``: some seeds are missing."""
 
@@ -64,6 +71,8 @@ class ColumnMeta:
         metric: Which score of the record.
         group: Header above columns that stand together.
         assumed: Something about the column is stated by no source.
+        protocol: ``assumed`` where no public text tells how papers split, thin out or score the
+            data set; printed under the column.
         decimals: Digits after the point.
         better: Which direction is good.
         unit: Such as ``h`` or ``GB``; scores are percent and need none.
@@ -76,6 +85,7 @@ class ColumnMeta:
     metric: str = "miou"
     group: str = ""
     assumed: bool = False
+    protocol: Literal["", "assumed"] = ""
     decimals: int = 2
     better: Literal["higher", "lower"] = "higher"
     unit: str = ""

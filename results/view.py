@@ -65,6 +65,7 @@ class View:
         reasons: Texts of the reasons, number 1 first.
         legend: Mark and meaning of the daggers in use.
         costs: Title of a measure and its texts by row id; without measures that nobody took.
+        protocols: What stands under the columns, by column id; empty if nothing does.
         footer: Lines under the table.
     """
 
@@ -77,6 +78,7 @@ class View:
     reasons: tuple[str, ...]
     legend: tuple[tuple[str, str], ...]
     costs: tuple[tuple[str, Mapping[str, str]], ...]
+    protocols: Mapping[str, str]
     footer: tuple[str, ...]
 
     def shown(self, row: RowMeta, column: ColumnMeta) -> Shown:
@@ -118,6 +120,7 @@ def view(table: Table, *, glyphs: bool = True) -> View:
         reasons=tuple(numbers),
         legend=tuple(legend(table)),
         costs=tuple(_costs(table)),
+        protocols={column.id: column.protocol for column in table.columns if column.protocol},
         footer=tuple(footer(table, signs)),
     )
 

@@ -5,11 +5,12 @@ Offers `Chain` and `Identity`. Used by `lima_bench.suites.expand` only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from lima_bench.suites.job import Job
+from lima_bench.datasets.api import base_of
+from lima_bench.suites.job import Job, world_role
 from lima_bench.suites.known import Known
 from lima_bench.suites.load import Loaded
 from lima_bench.suites.schema import Column, RecipeSet, Row, Splits
@@ -18,18 +19,24 @@ _NOT_HASHED = ("precision", "checkpoint_steps")
 """Settings of a recipe that decide how a run goes, not what it means: recorded, not hashed."""
 
 
+Data = dict[str, Any] | list[dict[str, Any]]
+"""What a job reads: of one data set, or of several at once."""
+
+
 @dataclass(frozen=True)
 class Identity:
     """Which data the jobs are about: a world to render, or files that lie somewhere.
 
     Attributes:
-        world: Every setting of the world, as JSON values; None for files.
+        world: By data set, every setting that its recordings depend on, as JSON values; None for
+            files.
         world_version: Of the world's code.
-        manifests: Data-set id to the digest of the files on disk; empty for a world.
+        manifests: Data-set id to the digest of the files on disk; beside a world, of data sets
+            that it is not written as.
         provisional: The digests were not read from disk: good for plans, not for runs.
     """
 
-    world: Mapping[str, Any] | None = None
+    world: Mapping[str, Mapping[str, Any]] | None = None
     world_version: int = 0
     manifests: Mapping[str, str] = field(default_factory=dict)
     provisional: bool = False
@@ -65,10 +72,10 @@ class Chain:
             return f"not built yet: teacher {teacher}"
         if "features" in method.needs and not teacher:
             return "no teacher: neither the row nor the profile names one"
-        dataset = self.pretrain_on(row)
-        if not dataset:
+        datasets = self.pretrain_on(row)
+        if not datasets:
             return "no data: pretrain_on is not given"
-        return self._data_problem(dataset)
+        return next(filter(None, map(self._data_problem, datasets)), "")
 
     def column_problem(self, column: Column) -> str:
         """Why the column cannot be asked; empty if it can."""
@@ -76,14 +83,20 @@ class Chain:
             return ""
         if not self.known.tasks[column.task].version:
             return f"not built yet: task {column.task}"
-        return self._data_problem(column.on)
+        asked = filter(None, (column.on, column.corrupted))
+        return next(filter(None, map(self._data_problem, asked)), "")
 
     def _data_problem(self, dataset: str) -> str:
         if not self.known.datasets[dataset].built:
             return f"not built yet: data set {dataset}"
-        if self.identity.world is None and dataset not in self.identity.manifests:
+        if self._is_rendered(dataset) or dataset in self.identity.manifests:
+            return ""
+        if self.identity.world is None:
             return f"no data: {dataset} does not lie below the data root"
-        return ""
+        return f"no data: the world is not written as {dataset}, and no files of it lie here"
+
+    def _is_rendered(self, dataset: str) -> bool:
+        return base_of(dataset) in (self.identity.world or {})
 
     def recipes(self, row: Row) -> RecipeSet:
         """The recipe set of a row."""
@@ -99,9 +112,9 @@ class Chain:
             row.teacher or self.loaded.suite.defaults.teacher or self.loaded.profile.teacher or ""
         )
 
-    def pretrain_on(self, row: Row) -> str:
-        """The data set that the row is taught on."""
-        return row.pretrain_on or self.loaded.suite.defaults.pretrain_on or ""
+    def pretrain_on(self, row: Row) -> tuple[str, ...]:
+        """The data sets that the row is taught on."""
+        return row.pretrain_on or self.loaded.suite.defaults.pretrain_on or ()
 
     def student(self, row: Row, *, on: str | None = None) -> dict[str, Any]:
         """Settings of the student, as it is fed on the data set `on`."""
@@ -143,9 +156,10 @@ class Chain:
             config["student"] = self.student(row)
             return self._add(Job("pretrain", method.version, config, seed))
         own_seed = seed if self.loaded.profile.pretraining == "per_seed" else 0
-        dataset = self.pretrain_on(row)
+        datasets = self.pretrain_on(row)
+        dataset = datasets[0] if len(datasets) == 1 else None
         recipe, runtime = self._recipe("pretrain", self.recipes(row).pretrain, row, dataset)
-        data, inputs = self._data(dataset, pretrain=self._splits(dataset).pretrain)
+        data, inputs = self._datasets(datasets)
         inputs |= self._caches(row, recipe, data, dict(inputs))
         if "superpixels" not in method.needs:
             del recipe["superpixels"]
@@ -169,6 +183,10 @@ class Chain:
             "data": data,
             "labels": self._labels(dataset, column.labels),
         }
+        if column.corrupted:
+            copies = self._splits(column.corrupted)
+            config["corrupted"], made_by = self._data(column.corrupted, val=copies.val)
+            inputs |= made_by
         inputs["checkpoint"] = checkpoint
         version = self.known.tasks[task].version
         return self._add(Job(task, version, config, seed, inputs, runtime))
@@ -178,7 +196,7 @@ class Chain:
         return job.key
 
     def _recipe(
-        self, kind: str, name: str, row: Row, dataset: str, *, labels: str | None = None
+        self, kind: str, name: str, row: Row, dataset: str | None, *, labels: str | None = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Settings that are hashed, and those that are not."""
         recipe = self.loaded.recipes[name]
@@ -187,17 +205,29 @@ class Chain:
         return settings, runtime
 
     def _data(self, dataset: str, **splits: str) -> tuple[dict[str, Any], dict[str, str]]:
-        """What is read, and the job that makes it, if one does."""
+        """What is read of one data set, and the job that makes it, if one does."""
         facts = self.known.datasets[dataset]
         data: dict[str, Any] = {"dataset": dataset, "version": facts.version, "splits": splits}
-        if self.identity.world is None:
+        if not self._is_rendered(dataset):
             data["manifest"] = self.identity.manifests[dataset]
             return data, {}
-        spec = {"spec": self.identity.world}
-        return data, {"world": self._add(Job("world", self.identity.world_version, spec))}
+        base = base_of(dataset)
+        config = {"dataset": base, "spec": (self.identity.world or {})[base]}
+        job = Job("world", self.identity.world_version, config)
+        return data, {world_role(base): self._add(job)}
+
+    def _datasets(self, datasets: Sequence[str]) -> tuple[Data, dict[str, str]]:
+        """What is read for pretraining: of one data set, or a list of several."""
+        read: list[dict[str, Any]] = []
+        inputs: dict[str, str] = {}
+        for dataset in datasets:
+            data, made_by = self._data(dataset, pretrain=self._splits(dataset).pretrain)
+            read.append(data)
+            inputs |= made_by
+        return (read if len(read) > 1 else read[0]), inputs
 
     def _caches(
-        self, row: Row, recipe: Mapping[str, Any], data: dict[str, Any], inputs: Mapping[str, str]
+        self, row: Row, recipe: Mapping[str, Any], data: Data, inputs: Mapping[str, str]
     ) -> dict[str, str]:
         """The cached stages that the method reads: teacher features, superpixels."""
         needs = self.known.methods[row.method].needs
@@ -217,7 +247,9 @@ class Chain:
         return {"name": name, "weights": self.known.weights.get(name, "")}
 
     def _splits(self, dataset: str) -> Splits:
-        return self.loaded.profile.splits.get(dataset, Splits())
+        chosen = self.loaded.profile.splits
+        by_card = Splits.model_validate(self.known.datasets[dataset].roles)
+        return chosen.get(dataset) or chosen.get(base_of(dataset)) or by_card
 
     def _labels(self, dataset: str, labels: str) -> dict[str, str]:
         """The share, and the convention that names its list: as written, or the card's."""

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from lima_bench.common.hashing import digest, tree_digest
+from lima_bench.datasets.api import base_of
 from lima_bench.suites.job import DOWNSTREAM, STAGES, Job
 
 _PARTS = ("common", "datasets", "lima", "downstream")
@@ -37,7 +38,7 @@ class CodeKeys:
         """Digest of the code that does this one job."""
         names = (
             f"method {job.config.get('method')}",
-            f"dataset {job.config.get('data', {}).get('dataset')}",
+            *(f"dataset {base_of(name)}" for name in job.datasets),
         )
         plugged = {name: self.foreign[name] for name in names if name in self.foreign}
         return digest([self.stages[job.stage], plugged]) if plugged else self.stages[job.stage]

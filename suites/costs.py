@@ -78,7 +78,7 @@ def rough_weight(stage: str, config: Mapping[str, Any]) -> float:
     """
     recipe = config.get("recipe")
     if stage == "world":
-        return 1.0 + 0.5 * sum(_n_frames(drive) for drive in config["spec"].values())
+        return 1.0 + 0.5 * _n_frames(config["spec"][config["dataset"]])
     if recipe is None:
         return {"features": 100.0, "superpixels": 100.0}.get(stage, 1.0)
     length = recipe["length"]
@@ -90,13 +90,13 @@ def rough_weight(stage: str, config: Mapping[str, Any]) -> float:
     return float(steps * recipe["batch_size"] * unit)
 
 
-def _n_frames(drive: Any) -> float:
-    """About how many scans and images one part of a world's settings asks for."""
-    if not isinstance(drive, Mapping):
-        return 0.0
+def _n_frames(drive: Mapping[str, Any]) -> float:
+    """About how many scans and images the settings of one data set ask for."""
     numbers = {name: float(v) for name, v in drive.items() if isinstance(v, int)}
     scenes = numbers.get("train_scenes", 0.0) * numbers.get("train_keyframes", 0.0)
-    return 2 * scenes + 10 * numbers.get("train_scans", 0.0)
+    segments = numbers.get("train_segments", 0.0) * numbers.get("frames", 0.0)
+    frames = 4 * numbers.get("train_frames", 0.0) + 6 * numbers.get("scans", 0.0)
+    return 2 * scenes + 10 * numbers.get("train_scans", 0.0) + 4 * segments + frames
 
 
 def _likeness(stage: str, config: Mapping[str, Any]) -> str:

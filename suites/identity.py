@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from lima_bench.common.errors import UserError
-from lima_bench.datasets.api import DATASETS
+from lima_bench.common.hashing import digest, file_digest
+from lima_bench.datasets.api import DATASETS, base_of, open_dataset
+from lima_bench.datasets.share_lists import folder_of
 from lima_bench.suites.chain import Identity
 from lima_bench.suites.drafts import merged
 from lima_bench.suites.schema import Data, Profile, Suite
@@ -49,10 +52,10 @@ def identify(
         UserError: Needed data is not there.
     """
     if profile.data.world is not None:
-        return world_identity(profile.data)
+        return _with_own_files(world_identity(profile.data), suite, root)
     if root is None:
         if not needed:
-            guesses = {name: "unknown" for name in _datasets(suite) if name in DATASETS}
+            guesses = {name: "unknown" for name in _datasets(suite) if base_of(name) in DATASETS}
             return Identity(manifests={**guesses, **remembered()}, provisional=True)
         what = f"The profile {profile.name} reads real recordings, and no data root is given."
         how = f"Give --data DIR or set {VARIABLE}: one folder per data set, such as DIR/nuscenes."
@@ -60,24 +63,47 @@ def identify(
     if not root.is_dir():
         how = f"Give --data DIR or set {VARIABLE} to the folder that holds the data sets."
         raise UserError(root, "There is no such folder.", how)
-    names = [name for name in _datasets(suite) if name in DATASETS]
-    here = [name for name in names if (root / name).is_dir()]
-    if needed and names and not here:
-        wanted = ", ".join(str(root / name) for name in names)
+    names = [name for name in _datasets(suite) if base_of(name) in DATASETS]
+    manifests = _manifests(names, root)
+    if needed and names and not manifests:
+        wanted = ", ".join(dict.fromkeys(str(root / base_of(name)) for name in names))
         raise UserError(root, "No data set of the suite lies here.", f"Expected: {wanted}.")
-    return Identity(manifests={name: DATASETS.get(name)().manifest(root / name) for name in here})
+    return Identity(manifests=manifests)
+
+
+def _with_own_files(world: Identity, suite: Suite, root: Path | None) -> Identity:
+    """A world, and beside it the files of data sets that it is not written as: a user's own."""
+    names = [name for name in _datasets(suite) if base_of(name) not in (world.world or {})]
+    manifests = _manifests(names, root) if root is not None and root.is_dir() else {}
+    return replace(world, manifests=manifests)
+
+
+def _manifests(names: Iterable[str], root: Path) -> dict[str, str]:
+    """The digests of those data sets that are read here and lie below `root`."""
+    here = [n for n in names if base_of(n) in DATASETS and (root / base_of(n)).is_dir()]
+    return {name: _manifest(name, root / base_of(name)) for name in here}
+
+
+def _manifest(name: str, folder: Path) -> str:
+    """The digest of the files, and of the lists of labelled frames that lie beside them."""
+    own = open_dataset(name).manifest(folder)
+    lists = sorted(folder_of(folder).rglob("*.txt"))
+    if not lists:
+        return own
+    return digest([own, {p.relative_to(folder).as_posix(): file_digest(p) for p in lists}])
 
 
 def world_identity(data: Data) -> Identity:
     """The settings of a world that `load` has checked."""
-    from lima_bench.datasets.world.spec import VERSION, WorldSpec, named_spec
+    from lima_bench.datasets.world.spec import SETS, VERSION, WorldSpec, named_spec
 
-    spec = merged(named_spec(str(data.world)).model_dump(mode="json"), data.settings)
-    whole = WorldSpec.model_validate(spec).model_dump(mode="json")
-    return Identity(world=whole, world_version=VERSION)
+    settings = merged(named_spec(str(data.world)).model_dump(mode="json"), data.settings)
+    spec = WorldSpec.model_validate(settings)
+    return Identity(world={name: spec.part(name) for name in SETS}, world_version=VERSION)
 
 
 def _datasets(suite: Suite) -> Iterable[str]:
-    names = [row.pretrain_on for row in suite.rows]
-    names += [suite.defaults.pretrain_on, *(column.on for column in suite.columns)]
-    return dict.fromkeys(name for name in names if name)
+    taught = [suite.defaults.pretrain_on, *(row.pretrain_on for row in suite.rows)]
+    names = [name for several in taught for name in several or ()]
+    asked = [name for column in suite.columns for name in (column.on, column.corrupted) if name]
+    return dict.fromkeys([*names, *asked])

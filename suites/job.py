@@ -1,6 +1,6 @@
 """One piece of work with a content address; shared by every cell that needs it.
 
-Offers `Job`, `STAGES` (their order) and `downstream`. Pure.
+Offers `Job`, `STAGES` (their order), `DOWNSTREAM` and `world_role`. Pure.
 """
 
 from __future__ import annotations
@@ -17,6 +17,11 @@ STAGES = ("world", "features", "superpixels", "pretrain", "linear_probe", "finet
 
 DOWNSTREAM = frozenset({"linear_probe", "finetune"})
 """Stages whose score stands in a cell."""
+
+
+def world_role(dataset: str) -> str:
+    """The role of the world, written as a data set, among a job's inputs."""
+    return f"world {dataset}"
 
 
 @dataclass(frozen=True)
@@ -53,12 +58,19 @@ class Job:
         )
 
     @property
+    def datasets(self) -> tuple[str, ...]:
+        """The data sets that it reads."""
+        data = self.config.get("data", [])
+        parts = [data] if isinstance(data, Mapping) else data
+        return tuple(part["dataset"] for part in parts)
+
+    @property
     def title(self) -> str:
         """A few words for progress lines."""
         config = self.config
         words = [
             config.get("method") or config.get("teacher", {}).get("name") or "",
-            config.get("data", {}).get("dataset", ""),
+            config.get("dataset", "") or "+".join(self.datasets),
             config.get("labels", {}).get("share", ""),
             "" if self.seed is None else f"seed {self.seed}",
         ]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lima_bench.common.errors import UserError
 from lima_bench.common.hashing import file_digest
-from lima_bench.datasets.api import DATASETS
+from lima_bench.datasets.api import DATASETS, Card
 from lima_bench.datasets.label_shares import CONVENTIONS
 from lima_bench.lima.methods.catalogue import METHODS, MethodCard
 from lima_bench.lima.teachers.catalogue import TEACHERS, TeacherCard
@@ -54,11 +54,17 @@ class DatasetFacts:
         title: As printed.
         version: Of its reader; 0 while there is none.
         label_shares: Share to the convention that the card declares for it.
+        roles: Which split serves what, where the card says other than by name.
+        protocol: Whether papers tell how they split and score it.
+        assumed: What the card assumes.
     """
 
     title: str
     version: int = 0
     label_shares: Mapping[str, str] = field(default_factory=dict)
+    roles: Mapping[str, str] = field(default_factory=dict)
+    protocol: str = "published"
+    assumed: tuple[str, ...] = ()
 
     @property
     def built(self) -> bool:
@@ -95,7 +101,7 @@ class Known:
         teachers: Id to card; likewise.
         weights: Teacher id to the digest of the weights that it runs with, where known.
         foreign: ``method NAME`` or ``dataset NAME`` of a plug-in to the digest of its file.
-        datasets: Id to facts.
+        datasets: Id to facts; variants of a card stand beside it as ``id:variant``.
         backbones: Id to whether it is built.
         tasks: Id to facts.
         conventions: Rules by which label shares are chosen.
@@ -129,10 +135,23 @@ def gather() -> Known:
     datasets = {name: DatasetFacts(title) for name, title in PLANNED_DATASETS.items()}
     for name in DATASETS.names():
         reader = DATASETS.get(name)
-        datasets[name] = DatasetFacts(reader.card.title, reader.version, reader.card.label_shares)
+        datasets[name] = _facts(reader.card, reader.version)
+        for variant in reader.card.variants:
+            datasets[f"{name}:{variant}"] = _facts(reader.card.variant(variant), reader.version)
     weights = {name: found for name, card in teachers.items() if (found := _weights(card))}
     return Known(
         methods=methods, teachers=teachers, weights=weights, datasets=datasets, foreign=_foreign()
+    )
+
+
+def _facts(card: Card, version: int) -> DatasetFacts:
+    return DatasetFacts(
+        title=card.title,
+        version=version,
+        label_shares=card.label_shares,
+        roles=card.roles,
+        protocol=card.protocol,
+        assumed=card.assumed,
     )
 
 

@@ -19,7 +19,7 @@ from lima_bench.suites.schema import RecipeSet
 from lima_bench.suites.yaml_lines import Place
 
 _ROW = {"method": "method", "teacher": "teacher", "student": "backbone", "pretrain_on": "dataset"}
-_COLUMN = {"task": "task", "on": "dataset"}
+_COLUMN = {"task": "task", "on": "dataset", "corrupted": "dataset"}
 
 
 def check_suite(draft: Draft, profile: Draft, known: Known) -> None:
@@ -67,7 +67,11 @@ def _check_entry(
     draft: Draft, place: Place, entry: Mapping[str, Any], table: Mapping[str, str], known: Known
 ) -> None:
     for name, kind in table.items():
-        if name in entry:
+        value = entry.get(name)
+        if isinstance(value, list):
+            for number in range(len(value)):
+                _check_one(draft, (*place, name, number), kind, known.names(kind))
+        elif name in entry:
             _check_one(draft, (*place, name), kind, known.names(kind))
 
 

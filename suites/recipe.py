@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from lima_bench.common.errors import UserError
+from lima_bench.datasets.api import base_of
 from lima_bench.downstream.recipes import DownstreamRecipe
 from lima_bench.lima.recipes import PretrainRecipe, StudentSettings
 from lima_bench.suites.drafts import Draft, merged
@@ -63,7 +64,8 @@ class Recipe:
         """
         settings: Mapping[str, Any] = self.settings
         for rule in self.rules:
-            if _holds(rule.labels, labels) and _holds(rule.on, on) and _holds(rule.method, method):
+            where = _holds(rule.on, on) or (on is not None and rule.on == base_of(on))
+            if _holds(rule.labels, labels) and where and _holds(rule.method, method):
                 settings = merged(settings, rule.settings)
         model = RECIPE_MODELS[self.kind].model_validate(merged(settings, changes or {}))
         return model.model_dump(mode="json")

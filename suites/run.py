@@ -19,7 +19,7 @@ from lima_bench.suites.executors.base import Executor
 from lima_bench.suites.job import Job
 from lima_bench.suites.order import Event, Order
 from lima_bench.suites.plan import Plan, Step, expected_hours, priorities
-from lima_bench.suites.schedule import EXCLUSIVE, Schedule
+from lima_bench.suites.schedule import Schedule, goes_alone
 
 RETRIES = 2
 """How often a job is begun again whose worker died without a word (memory, a lost node)."""
@@ -157,7 +157,7 @@ class _Run:
         """What a worker must know of a step."""
         setup, job = self.setup, step.job
         place = self.places[job.key] % len(setup.devices)
-        alone = job.stage in EXCLUSIVE
+        alone = goes_alone(job)
         return Order(
             job=job,
             stages=setup.stages,

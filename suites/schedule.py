@@ -1,7 +1,8 @@
 """Which job may start next: the state of a run, without clock, disk or processes. Pure.
 
-Offers `Schedule`. A job is *waiting* for its inputs, *ready*, *running*, *postponed* (another
-driver holds its key) or over: *done*, *failed* or *skipped* because an input failed.
+Offers `Schedule` and `goes_alone`. A job is *waiting* for its inputs, *ready*, *running*,
+*postponed* (another driver holds its key) or over: *done*, *failed* or *skipped* because an input
+failed.
 """
 
 from __future__ import annotations
@@ -10,12 +11,18 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from lima_bench.suites.costs import rough_weight
 from lima_bench.suites.job import Job
 
 Status = Literal["waiting", "running", "postponed", "done", "failed", "skipped"]
 
-EXCLUSIVE = frozenset({"world"})
-"""Stages whose work spreads over all cores by itself: nothing else runs beside them."""
+_LARGE_WORLD = 400.0
+"""Twenty seconds of rendering: worth the start of processes that share it."""
+
+
+def goes_alone(job: Job) -> bool:
+    """Whether the work spreads over all cores by itself, so that nothing else runs beside it."""
+    return job.stage == "world" and rough_weight(job.stage, job.config) > _LARGE_WORLD
 
 
 @dataclass
@@ -38,10 +45,10 @@ class Schedule:
     def next(self) -> str | None:
         """The ready job that should start now, None if none may."""
         running = self.having("running")
-        if any(self.jobs[key].stage in EXCLUSIVE for key in running):
+        if any(goes_alone(self.jobs[key]) for key in running):
             return None
         ready = [key for key in self.having("waiting") if self._is_ready(key)]
-        alone = [key for key in ready if self.jobs[key].stage in EXCLUSIVE]
+        alone = [key for key in ready if goes_alone(self.jobs[key])]
         if alone:
             return None if running else alone[0]
         return max(ready, key=lambda key: self.priority.get(key, 0.0), default=None)

@@ -17,6 +17,14 @@ Identifier = Annotated[str, Field(pattern=r"^[^\s.*?\[\]/]+$")]
 Labels = Annotated[str, Field(pattern=r"^\d+(\.\d+)?%(@[^@\s]+)?$")]
 """A named label share: ``"1%"`` by the data set's own convention, or ``"1%@slidr-scene"``."""
 
+
+def _as_list(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+DatasetIds = Annotated[tuple[str, ...], BeforeValidator(_as_list), Field(min_length=1)]
+"""One data-set id, or a list of several that are taught on at once."""
+
 Variant = Literal["one_teacher", "published"]
 """``published``: the rows that the paper prints. ``one_teacher``: one row per method."""
 
@@ -48,7 +56,7 @@ class Paper(Part):
 class Defaults(Part):
     """What rows have unless they say otherwise; what is absent here comes from the profile."""
 
-    pretrain_on: str | None = None
+    pretrain_on: DatasetIds | None = None
     teacher: str | None = None
     student: str | None = None
     recipes: str | None = None
@@ -65,7 +73,7 @@ class Row(Part):
         teacher: A teacher id; default: the suite's, then the profile's.
         student: A backbone id in place of the recipe set's.
         frames: How many frames the method sees, the current one included; default: its own.
-        pretrain_on: A data-set id.
+        pretrain_on: A data-set id, or several: one student is taught on all of them.
         recipes: A recipe set of the profile.
         settings: Settings of the method that differ from its defaults.
         variant: Only in profiles that ask for this variant; None: in all.
@@ -77,7 +85,7 @@ class Row(Part):
     teacher: str | None = None
     student: str | None = None
     frames: Annotated[int, Field(ge=1)] | None = None
-    pretrain_on: str | None = None
+    pretrain_on: DatasetIds | None = None
     recipes: str | None = None
     settings: dict[str, Any] = {}
     variant: Variant | None = None
@@ -90,8 +98,9 @@ class Column(Part):
         id: Unique in the suite.
         title: As printed; default: the id.
         task: A task id.
-        on: A data-set id.
+        on: A data-set id, or ``id:variant`` for another reading of its card.
         labels: The label share that is learnt from.
+        corrupted: A data set of corrupted copies of the validation frames, scored beside them.
         metric: The score to show.
         measure: ``stage.name`` of a measured cost, such as ``pretrain.wall_hours``.
         better: Which way is good.
@@ -103,6 +112,7 @@ class Column(Part):
     task: str | None = None
     on: str | None = None
     labels: Labels = "100%"
+    corrupted: str | None = None
     metric: str = "miou"
     measure: Annotated[str, Field(pattern=r"^pretrain\.[a-z_]+$")] | None = None
     better: Literal["higher", "lower"] = "higher"
@@ -185,7 +195,7 @@ class Profile(Part):
         teacher: For rows that name none.
         recipes: Recipe sets by name.
         default_recipes: The set for rows that name none.
-        splits: Data-set id to splits, where they differ from train and val.
+        splits: Data-set id to splits, where they differ from those of the card.
         seeds: Unless the suite or the command line says otherwise.
         pretraining: ``per_seed``: every seed has its own pretraining. ``shared``: seeds differ
             downstream only, and all start from the pretraining of seed 0 (first weights, which cost

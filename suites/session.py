@@ -6,7 +6,7 @@ Offers `Request` (what the command line said), `Session`, `open_session` and `Se
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -65,7 +65,7 @@ class Session:
         expansion: Rows, columns and jobs.
         store: Where results are.
         code: Today's code.
-        data: The data root, None for a world.
+        data: The data root, None if none was given.
     """
 
     request: Request
@@ -147,7 +147,7 @@ def open_session(request: Request, *, write: bool, need_data: bool = False) -> S
         expansion=expansion,
         store=store,
         code=CodeKeys(read_code(), known.foreign),
-        data=root.resolve() if root and loaded.profile.data.world is None else None,
+        data=root.resolve() if root else None,
     )
 
 
@@ -155,10 +155,11 @@ def _manifests(store: Store) -> dict[str, str]:
     """Data-set id to the manifest of the newest record that read its files."""
     newest: dict[str, tuple[str, str]] = {}
     for record in store.records():
-        data = record.config.get("data", {})
-        if "manifest" in data:
-            made = (str(record.measured.get("started", "")), str(data["manifest"]))
-            newest[data["dataset"]] = max(made, newest.get(data["dataset"], made))
+        data = record.config.get("data", [])
+        for part in [data] if isinstance(data, Mapping) else data:
+            if "manifest" in part:
+                made = (str(record.measured.get("started", "")), str(part["manifest"]))
+                newest[part["dataset"]] = max(made, newest.get(part["dataset"], made))
     return {name: manifest for name, (_, manifest) in newest.items()}
 
 

@@ -6,11 +6,14 @@ the modules of all parts), and the functions; each takes a `Context` and returns
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lima_bench.datasets.api import DATASETS
+from lima_bench.datasets.api import base_of, open_dataset
+from lima_bench.datasets.join import joined
 from lima_bench.datasets.sample import Source
+from lima_bench.suites.job import world_role
 from lima_bench.suites.work import Context, Outcome
 
 if TYPE_CHECKING:
@@ -32,17 +35,21 @@ CHECKPOINT = "checkpoint.safetensors"
 
 
 def render_world(context: Context) -> Outcome:
-    """Render the street world in every format that it can be written in."""
+    """Render the street world as one data set, in its own format."""
     from lima_bench.datasets.world.build import build_world
     from lima_bench.datasets.world.spec import WorldSpec
 
+    dataset = context.job.config["dataset"]
     spec = WorldSpec.model_validate(context.job.config["spec"])
-    # Data sets that were finished before an interruption are kept until the whole world is there.
     draft = build_world(
-        spec, context.state / "world", processes=context.processes, report=context.report
+        spec,
+        context.state / "world",
+        processes=context.processes,
+        report=context.report,
+        datasets=(dataset,),
     )
     draft.rename(context.artifact)
-    return Outcome(details={"world": spec.digest})
+    return Outcome(details={"world": spec.digest_of(dataset)})
 
 
 def cache_features(context: Context) -> Outcome:
@@ -139,38 +146,49 @@ def finetune(context: Context) -> Outcome:
 def source_of(context: Context, role: str) -> Source:
     """Frames of the split that serves `role` (``pretrain``, ``train``, ``val``), and their loader.
 
+    Where the job reads several data sets, their frames stand one after the other.
+
     Raises:
         UserError: The data is not there or broken.
     """
     data = context.job.config["data"]
-    dataset = DATASETS.get(data["dataset"])()
-    root = _data_root(context) / data["dataset"]
-    frames = dataset.frames(root, data["splits"][role])
-    return Source(dataset.card, frames, dataset.load)
+    parts = [data] if isinstance(data, Mapping) else data
+    return joined({part["dataset"]: _source(context, part, role) for part in parts})
 
 
-def _data_root(context: Context) -> Path:
-    if "world" in context.artifacts:
-        return context.artifacts["world"]
-    assert context.data is not None  # a job over files is only made where there is a data root
-    return context.data
+def _source(context: Context, part: Mapping[str, Any], role: str) -> Source:
+    name = part["dataset"]
+    reader = open_dataset(name)
+    frames = reader.frames(data_folder(context, name), part["splits"][role])
+    return Source(reader.card, frames, reader.load)
+
+
+def data_folder(context: Context, name: str) -> Path:
+    """Where the files of a data set lie: in the world that was rendered, or below the data root."""
+    base = base_of(name)
+    made = context.artifacts.get(world_role(base), context.data)
+    assert made is not None  # a job over files is only made where there is a data root
+    return made / base
 
 
 def _ask(context: Context, run: Any) -> Outcome:
     from lima_bench.datasets.label_shares import resolve
+    from lima_bench.datasets.share_lists import folder_of
     from lima_bench.downstream.recipes import DownstreamRecipe
 
     config = context.job.config
     labels = config["labels"]
     everything = source_of(context, "train")
     name = "@".join(part for part in (labels["share"], labels["convention"]) if part)
-    share = resolve(everything.card, everything.frames, name)
+    lists = folder_of(data_folder(context, config["data"]["dataset"]))
+    share = resolve(everything.card, everything.frames, name, lists=lists)
     result = run(
         context.artifacts["checkpoint"] / CHECKPOINT,
         _student(config),
         DownstreamRecipe.model_validate({**config["recipe"], **context.job.runtime}),
         Source(everything.card, share.frames, everything.load),
         source_of(context, "val"),
+        corrupted=_source(context, copies, "val") if (copies := config.get("corrupted")) else None,
         seed=context.job.seed or 0,
         folder=context.state,
         report=context.report,

@@ -105,17 +105,20 @@ def _column_meta(session: Session, column: Column) -> ColumnMeta:
             better=column.better,
             unit=_UNITS.get(name, ""),
         )
-    title = session.known.datasets[str(column.on)].title
+    asked = str(column.corrupted or column.on)
+    facts = session.known.datasets[asked]
+    title = facts.title
     setting = "LP" if column.task == "linear_probe" else column.labels.partition("@")[0]
     group = {"on": title, "task": str(column.task), "none": ""}[suite.table.group_columns]
     return ColumnMeta(
         id=column.id,
         title=column.title or setting,
-        dataset=str(column.on),
+        dataset=asked,
         setting=setting,
         metric=column.metric,
         group=group,
         assumed=_is_assumed(session, column),
+        protocol="assumed" if facts.protocol == "assumed" else "",
         decimals=suite.table.decimals,
         better=column.better,
     )

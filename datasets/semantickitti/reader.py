@@ -71,6 +71,14 @@ class SemanticKitti:
             cameras=_cameras(drive, frame.id, stem),
         )
 
+    def files(self, frame: Frame) -> list[Path]:
+        """Scan, label file and image of `frame`, whether or not they exist."""
+        drive = open_drive(frame.handle["folder"], frame.handle["stamp"])
+        stem: str = frame.handle["stem"]
+        scan = drive.folder / "velodyne" / f"{stem}.bin"
+        labels = [drive.folder / "labels" / f"{stem}.label"] if drive.labelled else []
+        return [scan, *labels, *(camera.image for camera in _cameras(drive, frame.id, stem))]
+
     def manifest(self, root: Path) -> str:
         """Digest of calibrations, poses, times and splits, and of all files' names and sizes."""
         base = sequences_folder(root)

@@ -182,13 +182,15 @@ class Rellis3dDrive(LidarDrive):
         test_scans: Likewise in ``pt_test.lst``.
         image_height: Pixels of the camera (RELLIS itself: 1200).
         image_width: Pixels (RELLIS itself: 1920).
+        azimuths: LiDAR columns per turn (RELLIS itself: 2048); a beam without echo is a row, too.
     """
 
-    train_scans: Scans = 60
-    val_scans: Scans = 6
-    test_scans: Scans = 2
+    train_scans: Scans = 40
+    val_scans: Scans = 5
+    test_scans: Scans = 1
     image_height: Positive = 100
     image_width: Positive = 160
+    azimuths: Positive = 192
 
 
 class SemanticPossDrive(LidarDrive):
@@ -210,7 +212,7 @@ class SemanticStfDrive(LidarDrive):
         test_frames: Frames of the test split.
     """
 
-    train_frames: Count = 64
+    train_frames: Count = 56
     val_frames: Count = 32
     test_frames: Count = 4
 

@@ -10,13 +10,14 @@ array that it finds in a structure, which costs more than the sums done here.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
 from lima_bench.datasets.sample import Float64
 from lima_bench.datasets.world.compiled import compiled
+from lima_bench.datasets.world.relief import PATCH, RELIEF, STEEPEST, WAVE, uneven
 
 KERB_M = 0.14
 """How far everything beside the carriageway is raised."""
@@ -28,7 +29,7 @@ FAR = 1e9
 
 
 # Places in `Ground.table`; PARKING.. hold left and right. Then follow the rows of the profile,
-# of the branches and of the crossings.
+# of the branches and of the crossings, and the relief of what is no street.
 START, TILT, LANE_WIDTH, LANES, MEDIAN, BALD, SEED = range(7)
 PARKING, CYCLE, WALK, PAVED = 8, 10, 12, 14
 N_PROFILE, N_BRANCHES, N_CROSSINGS = 16, 17, 18
@@ -59,6 +60,10 @@ class Ground:
         crossings: (c, 2) x of a zebra crossing over the main road and half its length along x.
         bald: Share of bare soil in the terrain.
         seed: Of the ground's textures.
+        steepest: Largest rise per metre anywhere, where the ground is no street but open country;
+            0 for streets.
+        waves: (w, 4) hills of open country, see `relief`.
+        patches: (p, 8) hollows and wet places of open country, see `relief`.
     """
 
     start: float
@@ -75,6 +80,9 @@ class Ground:
     crossings: Float64
     bald: float
     seed: int
+    steepest: float = 0.0
+    waves: Float64 = field(default_factory=lambda: np.empty((0, WAVE)))
+    patches: Float64 = field(default_factory=lambda: np.empty((0, PATCH)))
 
     @cached_property
     def table(self) -> Float64:
@@ -96,9 +104,12 @@ class Ground:
         )
         upright = 1 / np.sqrt(1 + self.profile[:, 1] ** 2)
         profile = np.column_stack([self.profile, upright])
-        return np.concatenate(
-            [head, profile.ravel(), self.branches.ravel(), self.crossings.ravel()]
-        )
+        parts = [head, profile.ravel(), self.branches.ravel(), self.crossings.ravel()]
+        if self.steepest > 0:
+            head[[STEEPEST, RELIEF]] = self.steepest, sum(len(part) for part in parts)
+            counts = np.array([len(self.waves), len(self.patches)], dtype=np.float64)
+            parts += [counts, self.waves.ravel(), self.patches.ravel()]
+        return np.concatenate(parts)
 
 
 @compiled
@@ -121,6 +132,8 @@ def height(ground: Float64, x: float, y: float) -> float:
     """Height of the carriageway's level in metres; `KERB_M` more where the ground is raised."""
     row, share = row_at(ground, x)
     level: float = between(ground, row + 2, share) + ground[TILT] * y
+    if ground[STEEPEST] > 0:
+        return uneven(ground, level, x, y)
     return level
 
 

@@ -41,8 +41,9 @@ from lima_bench.datasets.world.shapes import (
 
 RANGE_NOISE_M = 0.02
 _BUMP_M = 0.03
+_BLADES_M = 0.12
 _GRASS, _SOIL = int(Material.GRASS), int(Material.SOIL)
-_NOISE = int(Label.NOISE)
+_NOISE, _GRASSLAND = int(Label.NOISE), int(Label.GRASSLAND)
 
 
 @dataclass(frozen=True)
@@ -198,6 +199,8 @@ def _returns(
                 o = to_local(rows, i, x, y, z, later_s[column])
                 d = turned(rows, i, way[0], way[1], way[2])
                 cosine = _upright(rows, tags, i, o, d, t)
+            elif label == _GRASSLAND and material == _GRASS:
+                bump = _BLADES_M * abs(bell(seed + 3, ray))
             elif material in (_GRASS, _SOIL):
                 bump = _BUMP_M * bell(seed + 3, ray)
             bright = reflectivity[material] * (1 - 0.4 * wet * (i == GROUND))

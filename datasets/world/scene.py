@@ -14,13 +14,14 @@ import numpy as np
 
 from lima_bench.common.seeds import derive_seed
 from lima_bench.datasets.sample import Float64
-from lima_bench.datasets.world import backdrop, cast, traffic
+from lima_bench.datasets.world import backcountry, backdrop, cast, traffic
 from lima_bench.datasets.world.claims import Claims
 from lima_bench.datasets.world.plan import EGO_SIZE, Ego, Plan
 from lima_bench.datasets.world.shapes import Shapes, concatenate
 from lima_bench.datasets.world.street import Street, Style, draw_street
 from lima_bench.datasets.world.things import AlongRoad, Thing
 from lima_bench.datasets.world.weather import Weather, draw_weather
+from lima_bench.datasets.world.wild import draw_trail
 
 
 @dataclass(frozen=True)
@@ -57,19 +58,25 @@ class Scene:
         """4x4 pose of the ego: x ahead, y left, upright on the slope of the road."""
         x, y, z, yaw = self.ego.track.poses(np.array([time_s]))[0]
         ahead = np.array([math.cos(yaw), math.sin(yaw)])
-        step = 1.0
-        xs = np.array([x - step * ahead[0], x + step * ahead[0]])
-        ys = np.array([y - step * ahead[1], y + step * ahead[1]])
-        low, high = self.street.heights(xs, ys)
-        forward = np.array([ahead[0], ahead[1], (high - low) / (2 * step)])
+        forward = np.array([ahead[0], ahead[1], self._rise(x, y, ahead)])
         forward /= np.linalg.norm(forward)
         left = np.array([-ahead[1], ahead[0], self.street.ground.tilt * ahead[0]])
+        if self.street.style.wild:
+            left[2] = self._rise(x, y, left[:2])
         left -= forward * (left @ forward)
         left /= np.linalg.norm(left)
         pose = np.eye(4)
         pose[:3, 0], pose[:3, 1], pose[:3, 2] = forward, left, np.cross(forward, left)
         pose[:3, 3] = x, y, z
         return pose
+
+    def _rise(self, x: float, y: float, way: Float64) -> float:
+        """Metres that the ground rises per metre along `way` (2,), over two metres."""
+        step = 1.0
+        xs = np.array([x - step * way[0], x + step * way[0]])
+        ys = np.array([y - step * way[1], y + step * way[1]])
+        low, high = self.street.heights(xs, ys)
+        return float((high - low) / (2 * step))
 
 
 @dataclass(frozen=True)
@@ -101,23 +108,18 @@ def draw_scene(
         all_classes: Place every rare class near the ego.
     """
     rng = np.random.default_rng(derive_seed(seed, "street"))
-    speed = float(rng.uniform(3.0, 9.0))
+    speed = float(rng.uniform(3.0, 9.0)) * style.pace
     travel_m = speed * max(times_s[1], 0.0)
-    street = draw_street(rng, style, travel_m, all_classes=all_classes)
+    draw = draw_trail if style.wild else draw_street
+    street = draw(rng, style, travel_m, all_classes=all_classes)
     times = np.arange(times_s[0] - 0.1, times_s[1] + 0.2, 0.1)
     lane = int(rng.integers(street.ground.lanes))
     offset = -(street.ground.median + street.ground.lane_width * (lane + 0.5))
     ego = Ego(AlongRoad(street, offset, 0.0, speed, 1), lane)
     plan = Plan(rng, street, ego, travel_m, Claims(times))
     plan.claims.take(ego.body_poses(times), EGO_SIZE[0], EGO_SIZE[1], apart_m=0.3)
-    cast.cast_rare(plan, all_classes=all_classes)
-    traffic.drive_lanes(plan)
-    backdrop.raise_buildings(plan)
-    backdrop.furnish(plan)
-    traffic.park(plan)
-    traffic.fill_branches(plan)
-    backdrop.plant(plan)
-    traffic.walk(plan)
+    fill = backcountry.fill if style.wild else _fill_street
+    fill(plan, all_classes=all_classes)
     turn, shift = rng.uniform(0, 2 * math.pi), rng.uniform(200, 1800, 2)
     town_to_global = np.eye(4)
     town_to_global[:2, :2] = [
@@ -133,3 +135,15 @@ def draw_scene(
         seed=derive_seed(seed, "sensors") % (1 << 31),
         town_to_global=town_to_global,
     )
+
+
+def _fill_street(plan: Plan, *, all_classes: bool) -> None:
+    """Everything that stands and moves in a town's street."""
+    cast.cast_rare(plan, all_classes=all_classes)
+    traffic.drive_lanes(plan)
+    backdrop.raise_buildings(plan)
+    backdrop.furnish(plan)
+    traffic.park(plan)
+    traffic.fill_branches(plan)
+    backdrop.plant(plan)
+    traffic.walk(plan)

@@ -36,10 +36,13 @@ SETS: tuple[DatasetId, ...] = (
     "scribblekitti",
     "semanticposs",
     "synlidar",
+    "rellis3d",
+    "semanticstf",
+    "nuscenes_c",
 )
 """The data sets that the world is written as; each has an ``expedition.py`` and a ``writer.py``."""
 
-_READS_TOO: dict[str, tuple[str, ...]] = {"nuscenes_c": ("nuscenes",)}
+READS_TOO: dict[str, tuple[str, ...]] = {"nuscenes_c": ("nuscenes",)}
 """Whose settings a data set's recordings depend on beside its own."""
 
 
@@ -67,7 +70,7 @@ class WorldSpec(DriveSettings):
 
     def part(self, dataset: str) -> dict[str, Any]:
         """The settings that one data set's recordings depend on, as JSON values."""
-        names = ("seed", dataset, *_READS_TOO.get(dataset, ()))
+        names = ("seed", dataset, *READS_TOO.get(dataset, ()))
         return self.model_dump(mode="json", include=set(names))
 
     @property

@@ -1,6 +1,7 @@
 """Draws the plan of one street: its curve, slope, cross-section, junctions and crossings.
 
-Offers `Street`, `draw_street` and `Style` (what kind of town it lies in).
+Offers `Street`, `draw_street`, `draw_profile` (its curve and slope) and `Style` (what kind of town
+it lies in).
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from lima_bench.datasets.world.ground import STEP_M, Ground
 from lima_bench.datasets.world.lanes import lane_pose, lane_poses
 from lima_bench.datasets.world.surface import tops
 
-_BEYOND_M = 260.0
+BEYOND_M = 260.0
+"""How far the plan reaches behind the ego's start and beyond its end."""
+
 _STRIP_M = 2.3
 
 
@@ -48,6 +51,9 @@ class Style:
         bushes: Likewise, bushes.
         bins: Likewise, refuse bins; above 1, some stand near the ego's way.
         cones: Chance that traffic cones or stones bar the kerb near the ego's way, per side.
+        pace: The ego's speed as a share of a car's.
+        wild: Whether the way leads through open country instead (`lima_bench.datasets.world.wild`).
+        thickets: There, bushes per 100 m and side.
     """
 
     name: str
@@ -73,6 +79,9 @@ class Style:
     bushes: float = 1.0
     bins: float = 1.0
     cones: float = 0.0
+    pace: float = 1.0
+    wild: bool = False
+    thickets: float = 0.0
 
 
 CITY = Style(
@@ -152,7 +161,8 @@ class Street:
         return self.half_width(side) + float(self.ground.cycle[side] + self.ground.walk[side]) + 0.2
 
 
-def _profile(rng: np.random.Generator, style: Style, start: float, end: float) -> Float64:
+def draw_profile(rng: np.random.Generator, style: Style, start: float, end: float) -> Float64:
+    """The rows of `Ground.profile` from `start` to `end`."""
     x = np.arange(start, end + STEP_M, STEP_M)
     middle, slope = np.zeros_like(x), np.zeros_like(x)
     for share, shortest, longest in ((0.75, 190.0, 420.0), (0.25, 90.0, 160.0)):
@@ -214,8 +224,8 @@ def draw_street(
 
     With `all_classes` it has a median or a cycle path, a parking strip, and green ground.
     """
-    start = -_BEYOND_M
-    profile = _profile(rng, style, start, travel_m + _BEYOND_M)
+    start = -BEYOND_M
+    profile = draw_profile(rng, style, start, travel_m + BEYOND_M)
     branches = _branches(rng, profile, start, travel_m)
     lanes = 1 if rng.random() < 0.6 else 2
     median = rng.uniform(0.5, 1.4) if rng.random() < style.median else 0.0

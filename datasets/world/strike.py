@@ -1,7 +1,8 @@
 """Where a ray meets the ground of a street; compiled.
 
-Offers `strike`. The ground has two levels, the carriageway's and one a kerb higher; each is
-smooth, so that a few Newton steps find where a ray passes it.
+Offers `strike`. A street has two levels, the carriageway's and one a kerb higher; each is smooth,
+so that a few Newton steps find where a ray passes it. In open country a ray may pass over a hollow
+and end on the hill behind: there it goes ahead by no more than its height above the ground allows.
 """
 
 from __future__ import annotations
@@ -20,11 +21,14 @@ from lima_bench.datasets.world.ground import (
 )
 from lima_bench.datasets.world.labels import Label
 from lima_bench.datasets.world.materials import Material
+from lima_bench.datasets.world.relief import STEEPEST
 from lima_bench.datasets.world.surface import surface
 
 _CURB, _FLAT = int(Label.CURB), int(Label.OTHER_FLAT)
 _KERB, _CONCRETE = int(Material.KERB_STONE), int(Material.CONCRETE)
 _GRAZING = 1e-4
+_STEPS = 64
+_TOUCH_M = 0.008
 
 Strike = tuple[float, int, int, bool]
 """Distance in lengths of the ray's direction, label, material, whether it is a kerb's face."""
@@ -48,8 +52,31 @@ def _reach(ground: Float64, o: Triple, d: Triple, t: float) -> tuple[float, floa
 
 
 @compiled
+def _downhill(ground: Float64, o: Triple, d: Triple, limit: float) -> Strike:
+    """Where a ray first meets open country: the ground nowhere rises more than ``STEEPEST``."""
+    most = ground[STEEPEST] * math.sqrt(d[0] * d[0] + d[1] * d[1]) - d[2]
+    if most < _GRAZING:
+        return FAR, 0, 0, False
+    t = 0.0
+    for _ in range(_STEPS):
+        x, y = o[0] + t * d[0], o[1] + t * d[1]
+        above = o[2] + t * d[2] - height(ground, x, y)
+        if above < _TOUCH_M:
+            break
+        t += above / most
+        if t >= limit:
+            return FAR, 0, 0, False
+    if t <= 0:
+        return FAR, 0, 0, False
+    label, material, _ = surface(ground, o[0] + t * d[0], o[1] + t * d[1])[0]
+    return t, label, material, False
+
+
+@compiled
 def strike(ground: Float64, o: Triple, d: Triple, limit: float) -> Strike:
     """Where the ray from `o` along `d` meets the ground; `FAR` beyond `limit` or not at all."""
+    if ground[STEEPEST] > 0:
+        return _downhill(ground, o, d, limit)
     guess = (height(ground, o[0], o[1]) - o[2]) / min(d[2], -1e-3)
     low, fall = _reach(ground, o, d, min(max(guess, 0.0), limit))
     if fall > -_GRAZING:

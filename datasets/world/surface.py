@@ -36,6 +36,8 @@ from lima_bench.datasets.world.kerbs import (
 from lima_bench.datasets.world.labels import Label
 from lima_bench.datasets.world.materials import Material
 from lima_bench.datasets.world.noise import smooth
+from lima_bench.datasets.world.relief import STEEPEST
+from lima_bench.datasets.world.terrain import open_ground
 
 _KERB_WIDTH_M = 0.18
 
@@ -141,6 +143,8 @@ def _beside_road(ground: Float64, x: float, y: float, outside: float, side: int)
 @compiled
 def surface(ground: Float64, x: float, y: float) -> tuple[Surface, float]:
     """What the ground is at (x, y), and the distance within which it is as high as there."""
+    if ground[STEEPEST] > 0:
+        return open_ground(ground, x, y), 0.0
     t, s = road_frame(ground, x, y)
     main = abs(t) - half_width(ground, t >= 0)
     branch, ahead, beside = nearest_branch(ground, x, y)

@@ -55,6 +55,11 @@ def _grid(shown: View) -> dict[str, Any]:
             (name if len(shown.row_groups) > 1 else "", [_row(shown, row, starts) for row in rows])
             for name, rows in shown.row_groups
         ],
+        "protocols": [
+            (shown.protocols.get(column.id, ""), column.id in starts) for column in table.columns
+        ]
+        if shown.protocols
+        else [],
         "costs": [title for title, _ in shown.costs],
         "width": 1 + len(table.columns) + len(shown.costs),
         "legend": shown.legend,

@@ -107,6 +107,10 @@ def _body(shown: View) -> Iterator[str]:
             yield rf"\multicolumn{{{1 + len(columns)}}}{{l}}{{\textit{{{escape(name)}}}}} \\"
         for row in rows:
             yield _line(_title(shown, row), *(_cell(shown.shown(row, c)) for c in columns))
+    if shown.protocols:
+        yield r"\midrule"
+        under = (shown.protocols.get(column.id, "") for column in columns)
+        yield _line(r"\textit{protocol}", *(rf"{{\tiny {text}}}" if text else "" for text in under))
 
 
 def _title(shown: View, row: RowMeta) -> str:

@@ -44,6 +44,8 @@ def _lines(shown: View) -> Iterator[list[str]]:
             yield [f"*{_escape(name)}*", *([""] * len(columns))]
         for row in rows:
             yield [_title(shown, row), *(_cell(shown.shown(row, column)) for column in columns)]
+    if shown.protocols:
+        yield ["*protocol*", *(shown.protocols.get(column.id, "") for column in columns)]
 
 
 def _header(shown: View, column: ColumnMeta) -> str:

@@ -104,6 +104,10 @@ def _grid(shown: View, columns: Sequence[ColumnMeta], *, tall: bool) -> Grid:
             style = "dim" if all(shown.shown(row, column).hole for column in columns) else ""
             cells = (_cell(shown.shown(row, column), tall=tall) for column in columns)
             grid.add_row(Text(text, style=style), *cells)
+    if any(column.id in shown.protocols for column in columns):
+        under = (shown.protocols.get(column.id, "") for column in columns)
+        grid.add_section()
+        grid.add_row("protocol", *under, style="dim italic")
     return grid
 
 

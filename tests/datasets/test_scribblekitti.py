@@ -11,6 +11,7 @@ import pytest
 
 from lima_bench.common.errors import UserError
 from lima_bench.datasets.api import open_dataset
+from lima_bench.datasets.label_shares import resolve
 from lima_bench.datasets.sample import IGNORE
 from lima_bench.datasets.scribblekitti.expedition import expedition
 from lima_bench.datasets.scribblekitti.raw_ids import MOVING_RAW, RAW
@@ -346,11 +347,19 @@ def test_frames_travel_between_processes(apart: Path) -> None:
         assert ScribbleKitti().load(frame).points.shape[1] == 3
 
 
-def test_variants_read_differently() -> None:
-    plain, lists = (open_dataset(f"scribblekitti{v}").card for v in ("", ":lasermix"))
-    assert plain.label_shares["default"] == "slidr-stride"
-    assert lists.label_shares["default"] == "lasermix-list"
-    assert plain.title != lists.title
+def test_variants_read_differently(copied: Path) -> None:
+    """A card without a reading of its own would train on other scans under the same name."""
+    plain, lists = open_dataset("scribblekitti"), open_dataset("scribblekitti:lasermix")
+    frames = plain.frames(copied, "train")
+    folder = copied / "label_shares" / "lasermix-list"
+    folder.mkdir(parents=True)
+    (folder / "semantickitti_50pct.txt").write_text("/sequences/03/velodyne/000001.bin\n")
+    chosen = [
+        [f.id for f in resolve(d.card, frames, "50%", lists=folder.parent).frames]
+        for d in (plain, lists)
+    ]
+    assert chosen == [["03/000000", "03/000002"], ["03/000001"]]
+    assert plain.card.title != lists.card.title
 
 
 # --- the world

@@ -11,6 +11,7 @@ import pytest
 
 from lima_bench.common.errors import UserError
 from lima_bench.datasets.api import open_dataset
+from lima_bench.datasets.label_shares import resolve
 from lima_bench.datasets.sample import IGNORE
 from lima_bench.datasets.semanticposs.expedition import PANDORA_RAD, expedition
 from lima_bench.datasets.semanticposs.raw_ids import RAW
@@ -183,6 +184,20 @@ def test_half_is_two_sequences_and_not_half() -> None:
     assert card.sequence_shares["50%"] == ("00", "01")
     assert any("988 of 2488" in line for line in card.assumed)
     assert card.protocol == "assumed"
+
+
+def test_label_shares(drive: Callable[..., Recording], written: Written, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(written[0], tmp_path / "semanticposs"))
+    write_recording(spread(drive("01", cameras=(), seed=7)), root)
+    for name in ("semanticposs", "semanticposs:val03"):
+        dataset = open_dataset(name)
+        frames = dataset.frames(root, "train")
+        half = resolve(dataset.card, frames, "50%")
+        assert half.name == "50%@sequence" and len(half.frames) == 6
+        assert {frame.sequence for frame in half.frames} == {"00", "01"}
+        assert len(resolve(dataset.card, frames, "100%").frames) == 9
+    with pytest.raises(UserError, match="01 lies not here"):
+        resolve(SemanticPoss.card, SemanticPoss().frames(written[0], "train"), "50%")
 
 
 def test_variants_read_differently(written: Written) -> None:

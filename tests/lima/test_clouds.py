@@ -9,7 +9,7 @@ from torch import nn
 
 from lima_bench.datasets.card import Intensity
 from lima_bench.datasets.sample import Frame, Sample
-from lima_bench.lima.clouds import cloud_of_points, collate_clouds, make_cloud
+from lima_bench.lima.clouds import cloud_of_points, collate_clouds, make_cloud, scaled_intensity
 from lima_bench.lima.recipes import Augmentation, InputSettings, StudentSettings, VoxelSettings
 from lima_bench.lima.student import Student
 
@@ -22,7 +22,8 @@ INTENSITY = np.array([10, 20, 60, 110], dtype=np.float32)
 def cloud(augmentation=None, rng=None, **inputs):
     student = StudentSettings(voxels=GRID, inputs=InputSettings(**inputs))
     rng = rng or np.random.default_rng(0)
-    return cloud_of_points(POINTS, INTENSITY, SCALE, student, augmentation, rng)
+    intensity = scaled_intensity(INTENSITY, SCALE, student.inputs)
+    return cloud_of_points(POINTS, intensity, student, augmentation, rng)
 
 
 def test_channels_come_in_the_order_asked_for():
@@ -110,7 +111,7 @@ class _Doubled(nn.Module):
 def test_student_gives_every_point_the_feature_of_its_voxel():
     points = np.array([[0, 0, 0], [5, 5, 5], [0.1, 0, 0]], dtype=np.float32)
     student = StudentSettings(voxels=GRID)
-    made = cloud_of_points(points, np.float32([1, 2, 3]), SCALE, student, None, None)
+    made = cloud_of_points(points, np.float32([1, 2, 3]), student, None, None)
     voxels = collate_clouds([made], student)
     voxels.features.requires_grad_()
     student = Student(_Doubled())

@@ -63,8 +63,9 @@ def known() -> Known:
 
 
 @pytest.fixture
-def world() -> Identity:
-    return Identity(world={"seed": 0, "scenes": 3}, world_version=1)
+def world(known: Known) -> Identity:
+    parts = {name: {"seed": 0, name: {"scenes": 3}} for name in known.datasets}
+    return Identity(world=parts, world_version=1)
 
 
 @pytest.fixture

@@ -28,7 +28,8 @@ def main(store: str, jobs: str, executor: str = "process") -> int:
 
     known = conftest._known_with()
     loaded = load("table1", "embedded", known)
-    world = Identity(world={"seed": 0}, world_version=1)
+    parts = {name: {"seed": 0, name: {}} for name in known.datasets}
+    world = Identity(world=parts, world_version=1)
     options = {"only": "random,slidr,lima", "columns": "nus-lp,nus-1%"}
     expansion = expand(loaded, known, world, **options)
     code = CodeKeys({stage: stage for stage in STAGES})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -12,6 +13,7 @@ from lima_bench.lima.methods.catalogue import METHODS
 from lima_bench.suites.chain import Identity
 from lima_bench.suites.expand import Expansion
 from lima_bench.suites.known import Known
+from lima_bench.suites.load import load
 
 BUILT = ("random", "slidr", "scalr", "lima")
 TEACHERS = ("resnet50", "vit_s", "vit_b", "vit_l", "tiny", "random_tiny")
@@ -50,7 +52,7 @@ def test_what_is_not_built_is_missing_with_its_reason(known: Known, expanded) ->
         assert reasons[name, "nus-lp"] == expected
         assert reasons[name, "waymo-1%"] == (expected or "not built yet: data set waymo")
     assert stages(table) == {
-        "world": 1,
+        "world": 2,
         "features": 1,
         "superpixels": 1,
         "pretrain": 4,
@@ -113,7 +115,7 @@ def test_order_and_spelling_never_change_a_key(known: Known, write_suite, expand
         set(expanded(write_suite(text, f"{number}.yaml"), "embedded", known).jobs)
         for number, text in enumerate((one, other))
     ]
-    assert keys[0] == keys[1] and len(keys[0]) == 9
+    assert keys[0] == keys[1] and len(keys[0]) == 10
 
 
 def test_every_input_is_a_job_and_stands_before_its_reader(known: Known, expanded) -> None:
@@ -186,7 +188,9 @@ def test_versions_weights_and_data_enter_a_key(known: Known, world: Identity, sc
     methods["scalr"] = methods["scalr"].model_copy(update={"version": methods["scalr"].version + 1})
     raised = Known(methods, known.teachers, known.datasets, known.weights)
     retrained = Known(known.methods, known.teachers, known.datasets, {"tiny": "other"})
-    larger = Identity(world={"seed": 0, "scenes": 4}, world_version=1)
+    larger = Identity(
+        world={name: {"seed": 0, name: {"scenes": 4}} for name in DATASETS}, world_version=1
+    )
     newer = Identity(world=world.world, world_version=2)
     keys = [
         plain,
@@ -229,3 +233,49 @@ def test_a_six_frame_row_is_the_row_of_the_table(known: Known, write_suite, expa
     theirs = expanded("table1", "embedded", known)
     in_table = next(c for c in theirs.cells if (c.row, c.column) == ("lima", "nus-lp"))
     assert mine.cells[1].jobs == in_table.jobs != mine.cells[0].jobs
+
+
+def test_several_data_sets_teach_one_student(known: Known, write_suite, expanded) -> None:
+    text = (
+        "schema: 1\nname: mine\ntitle: x\n"
+        "rows:\n  - {id: one, method: scalr, pretrain_on: nuscenes}\n"
+        "  - {id: both, method: scalr, pretrain_on: [nuscenes, semantickitti]}\n"
+        "columns:\n  - {id: c, task: finetune, on: nuscenes}\n"
+    )
+    table = expanded(write_suite(text), "embedded", known)
+    one, both = (table.jobs[row.pretrain[0]] for row in table.rows)
+    assert one.datasets == ("nuscenes",) and both.datasets == ("nuscenes", "semantickitti")
+    assert {role for role in both.inputs if role.startswith("world")} == {
+        "world nuscenes",
+        "world semantickitti",
+    }
+    assert both.title == "pretrain scalr nuscenes+semantickitti seed 0"
+    assert table.jobs[both.inputs["features"]].datasets == both.datasets
+
+
+def test_every_data_set_of_a_list_is_looked_up(known: Known, write_suite) -> None:
+    text = (
+        "schema: 1\nname: mine\ntitle: x\n"
+        "rows:\n  - {id: one, method: scalr, pretrain_on: [nuscenes, semantikitti]}\n"
+        "columns:\n  - {id: c, task: finetune, on: nuscenes}\n"
+    )
+    with pytest.raises(UserError, match=r'pretrain_on\[1\][\s\S]*Did you mean "semantickitti"'):
+        load(write_suite(text), "embedded", known)
+
+
+def test_a_variant_of_a_card_is_another_column(known: Known, write_suite, expanded) -> None:
+    facts = known.datasets["semantickitti"]
+    variant = replace(facts, title="SemanticKITTI (test)", roles={"val": "test"})
+    known = replace(known, datasets={**known.datasets, "semantickitti:test": variant})
+    text = (
+        "schema: 1\nname: mine\ntitle: x\nrows:\n  - {id: r, method: random}\n"
+        "columns:\n  - {id: a, task: finetune, on: semantickitti}\n"
+        '  - {id: b, task: finetune, on: "semantickitti:test"}\n'
+    )
+    table = expanded(write_suite(text), "embedded", known)
+    (plain,), (other,) = (cell.jobs.values() for cell in table.cells)
+    assert plain != other
+    ours, theirs = table.jobs[plain], table.jobs[other]
+    assert ours.inputs["world semantickitti"] == theirs.inputs["world semantickitti"]
+    assert theirs.config["data"]["splits"] == {"train": "train", "val": "test"}
+    assert theirs.config["data"]["dataset"] == "semantickitti:test"

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable
 import pytest
 
 from lima_bench.results.record import Record
+from lima_bench.suites.chain import Identity
 from lima_bench.suites.code import CodeKeys, lineage
 from lima_bench.suites.costs import Costs
 from lima_bench.suites.expand import Expansion
@@ -63,7 +64,7 @@ def running(plan: Plan) -> dict[str, int]:
 
 
 EVERYTHING = {
-    "world": 1,
+    "world": 2,
     "features": 1,
     "superpixels": 1,
     "pretrain": 4,
@@ -112,7 +113,7 @@ def test_a_changed_plug_in_makes_its_rows_stale(small: Expansion) -> None:
 
 def test_prepare_asks_for_stages(small: Expansion) -> None:
     plan = planned(small, targets=("world", "features", "superpixels"))
-    assert running(plan) == {"world": 1, "features": 1, "superpixels": 1}
+    assert running(plan) == {"world": 2, "features": 1, "superpixels": 1}
 
 
 def test_unavailable_cells_never_run(expanded, known: Known) -> None:
@@ -140,14 +141,14 @@ def test_costs_come_from_the_most_similar_records(small: Expansion, expanded, kn
 def test_a_budget_takes_the_cheapest_cells_and_counts_shared_work_once(small: Expansion) -> None:
     costs = Costs.learn(records_of(small, wall_hours=1.0).values())
     plan = planned(small, costs=costs)
-    # World, first weights and a score take 3 h, further columns of that row 1 h each; then a taught
-    # row takes features, pretraining and a score.
-    chosen, hours = within_budget(plan, 5.5)
-    assert ({cell.row for cell in chosen}, len(chosen), hours) == ({"random"}, 3, 5.0)
-    chosen, hours = within_budget(plan, 8.0)
-    assert ({cell.row for cell in chosen}, len(chosen), hours) == ({"random", "scalr"}, 4, 8.0)
+    # World, first weights and a score take 3 h, a further column on the same world 1 h, on another
+    # world 2 h; then a taught row takes features, pretraining and a score.
+    chosen, hours = within_budget(plan, 6.5)
+    assert ({cell.row for cell in chosen}, len(chosen), hours) == ({"random"}, 3, 6.0)
+    chosen, hours = within_budget(plan, 9.0)
+    assert ({cell.row for cell in chosen}, len(chosen), hours) == ({"random", "scalr"}, 4, 9.0)
     everything, hours = within_budget(plan, 100.0)
-    assert (len(everything), hours) == (12, 19.0)
+    assert (len(everything), hours) == (12, 20.0)
     assert within_budget(plan, 0.5) == ([], 0.0)
     assert within_budget(planned(small), 100.0) == ([], 0.0)
 
@@ -176,11 +177,18 @@ def drained(schedule: Schedule, slots: int) -> list[list[str]]:
     return rounds
 
 
-def test_the_world_runs_alone_and_readers_after_their_inputs(small: Expansion) -> None:
-    plan = planned(small)
+def test_a_large_world_runs_alone_and_readers_after_their_inputs(
+    known: Known, expanded: Callable[..., Expansion]
+) -> None:
+    scenes = {"train_scenes": 200, "train_keyframes": 3}
+    parts = {name: {"seed": 0, name: {}} for name in known.datasets}
+    parts["nuscenes"] = {"seed": 0, "nuscenes": scenes}
+    identity = Identity(world=parts, world_version=1)
+    plan = planned(expanded("table1", "embedded", known, identity=identity, **ROWS))
     jobs = {step.job.key: step.job for step in plan.todo}
     rounds = drained(Schedule(jobs, priorities(plan)), 2)
-    assert rounds[:2] == [["world"], ["features", "superpixels"]]
+    assert rounds[0] == ["world"]
+    assert set(rounds[1]) == {"features", "superpixels"}
     assert sum(map(len, rounds)) == len(jobs)
     assert all(len(begun) == 2 for begun in rounds[2:-1])
 
