@@ -133,7 +133,7 @@ def _branch(plan: Plan, branch: Float64, way: int) -> None:
             x = branch[0] + ahead * cos - beside * sin
             y = branch[1] + ahead * sin + beside * cos
             turn = yaw + (math.pi if side > 0 else 0.0)
-            if rng.random() < 0.35:
+            if rng.random() < plan.street.style.side_traffic:
                 first = ahead < mouth + 3
                 speed = 0.0 if side > 0 and first else float(rng.uniform(2.0, 6.0))
                 if side > 0 and not first:

@@ -79,9 +79,8 @@ def test_reads_what_was_written(written: Written, split: str, place: int) -> Non
     dataset, recording = ScribbleKitti(), drives[place]
     frames = dataset.frames(root, split)
     assert [f.id for f in frames] == [f"{recording.name}/00000{i}" for i in range(3)]
-    first = recording.moments[0].scan
+    first, marks = recording.moments[0].scan, scribbled(recording)
     start = np.linalg.inv(first.ego_to_global @ first.lidar_to_ego)
-    marks = scribbled(recording)
     for i, (frame, moment) in enumerate(zip(frames, recording.moments, strict=True)):
         sample, scan = dataset.load(frame), moment.scan
         assert frame.timestamp_s == pytest.approx((scan.timestamp_us - first.timestamp_us) * 1e-6)
@@ -191,8 +190,8 @@ def test_missing_root_tells_remedy(tmp_path: Path) -> None:
             ScribbleKitti().frames(root, "train")
         assert "sequences/00/scribbles/000000.label" in error.value.how
         assert "semantickitti" in error.value.how
-    with pytest.raises(UserError, match="LIMA_BENCH_DATA"):
-        ScribbleKitti().manifest(tmp_path / "nowhere")
+        with pytest.raises(UserError, match="LIMA_BENCH_DATA"):
+            ScribbleKitti().manifest(root)
 
 
 def test_missing_split_folder(copied: Path) -> None:
@@ -223,9 +222,8 @@ def test_empty_scan(copied: Path) -> None:
     frame = dataset.frames(copied, "val")[0]
     path = copied / "sequences/08/velodyne/000000.bin"
     path.write_bytes(b"")
-    with pytest.raises(UserError, match="empty") as error:
+    with pytest.raises(UserError, match="empty"):
         dataset.load(frame)
-    assert error.value.where == str(path)
 
 
 def test_points_that_are_not_numbers(copied: Path) -> None:
