@@ -30,6 +30,7 @@ def run(
     device: str = "cpu",
     workers: int = 0,
     devices: int = 1,
+    corrupted: Source | None = None,
 ) -> Scores:
     """Train backbone and head on a label share and score them.
 
@@ -46,11 +47,12 @@ def run(
         device: ``cpu``, ``cuda`` or ``cuda:N``.
         workers: Loading processes per device.
         devices: Devices of this machine that train together.
+        corrupted: Corrupted copies of the validation frames: how robust the network is.
 
     Raises:
         UserError: An input is missing or broken, or the loss is not finite.
     """
-    trial = Trial(checkpoint, student, recipe, train, val, seed, folder, device, workers)
+    trial = Trial(checkpoint, student, recipe, train, val, seed, folder, device, workers, corrupted)
 
     def work(report: Report) -> Scores:
         segmenter = segmenter_of(trial, "learns")

@@ -31,6 +31,7 @@ def run(
     device: str = "cpu",
     workers: int = 0,
     devices: int = 1,
+    corrupted: Source | None = None,
 ) -> Scores:
     """Train a head on a frozen backbone and score it.
 
@@ -47,11 +48,12 @@ def run(
         device: ``cpu``, ``cuda`` or ``cuda:N``.
         workers: Loading processes per device.
         devices: Devices of this machine that train together.
+        corrupted: Corrupted copies of the validation frames: how robust the network is.
 
     Raises:
         UserError: An input is missing or broken, or the loss is not finite.
     """
-    trial = Trial(checkpoint, student, recipe, train, val, seed, folder, device, workers)
+    trial = Trial(checkpoint, student, recipe, train, val, seed, folder, device, workers, corrupted)
 
     def work(report: Report) -> Scores:
         segmenter = segmenter_of(trial, "frozen" if recipe.lp_bn == "eval" else "drifts")

@@ -21,6 +21,7 @@ from lima_bench.common.hashing import canonical_json, digest
 from lima_bench.common.progress import Report
 from lima_bench.common.seeds import derive_seed
 from lima_bench.datasets.sample import Source
+from lima_bench.downstream.corrupted import with_corrupted
 from lima_bench.downstream.data import LabelledBatch, TrainBatches
 from lima_bench.downstream.evaluate import evaluate
 from lima_bench.downstream.losses import segmentation_loss
@@ -52,6 +53,7 @@ class Trial:
         folder: State of an interrupted run.
         device: ``cpu``, ``cuda`` or ``cuda:N``.
         workers: Loading processes per device.
+        corrupted: Corrupted copies of the validation frames, scored beside them.
     """
 
     checkpoint: Path
@@ -63,6 +65,7 @@ class Trial:
     folder: Path
     device: str = "cpu"
     workers: int = 0
+    corrupted: Source | None = None
 
 
 class Task(nn.Module):
@@ -94,12 +97,13 @@ def segmenter_of(trial: Trial, backing: Backing) -> Segmenter:
         UserError: The checkpoint does not fit, or train and val have other classes.
     """
     classes = trial.train.card.class_names
-    if classes != trial.val.card.class_names:
-        raise UserError(
-            f"{trial.train.card.name} and {trial.val.card.name}",
-            "They have other classes, so what is learnt on one cannot be scored on the other.",
-            "Train and validate on the same data set.",
-        )
+    for scored in filter(None, (trial.val, trial.corrupted)):
+        if classes != scored.card.class_names:
+            raise UserError(
+                f"{trial.train.card.name} and {scored.card.name}",
+                "They have other classes, so what is learnt on one cannot be scored on the other.",
+                "Train and validate on the same data set.",
+            )
     return load_segmenter(
         trial.checkpoint,
         trial.student,
@@ -174,13 +178,7 @@ class _Evaluations:
     def observe(self, done: int) -> None:
         """Score if it is time; a score that is on disk already is not made again."""
         if done in self.wanted and done not in self.done:
-            scores = evaluate(
-                self.segmenter,
-                self.trial.val,
-                self.trial.student,
-                batch_size=self.trial.recipe.batch_size,
-                workers=self.trial.workers,
-            )
+            scores = self._score(done)
             self.done[done] = scores
             if ranks.rank() == 0:
                 write_atomic(self._path(done), canonical_json(dataclasses.asdict(scores)))
@@ -192,6 +190,23 @@ class _Evaluations:
             return self.steps, self.done[self.steps]
         best = max(sorted(self.done), key=lambda at: self.done[at].scores["miou"])
         return best, self.done[best]
+
+    def _score(self, done: int) -> Scores:
+        """Validation, and its corrupted copies where this may be the score that counts."""
+        clean = self._evaluate(self.trial.val)
+        counts = done == self.steps or self.trial.recipe.report == "best"
+        if self.trial.corrupted is None or not counts:
+            return clean
+        return with_corrupted(clean, self._evaluate(self.trial.corrupted))
+
+    def _evaluate(self, source: Source) -> Scores:
+        return evaluate(
+            self.segmenter,
+            source,
+            self.trial.student,
+            batch_size=self.trial.recipe.batch_size,
+            workers=self.trial.workers,
+        )
 
     def _path(self, at: int) -> Path:
         return self.trial.folder / f"evaluation.{at}.json"

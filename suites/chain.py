@@ -83,7 +83,8 @@ class Chain:
             return ""
         if not self.known.tasks[column.task].version:
             return f"not built yet: task {column.task}"
-        return self._data_problem(column.on)
+        asked = filter(None, (column.on, column.corrupted))
+        return next(filter(None, map(self._data_problem, asked)), "")
 
     def _data_problem(self, dataset: str) -> str:
         if not self.known.datasets[dataset].built:
@@ -182,6 +183,10 @@ class Chain:
             "data": data,
             "labels": self._labels(dataset, column.labels),
         }
+        if column.corrupted:
+            copies = self._splits(column.corrupted)
+            config["corrupted"], made_by = self._data(column.corrupted, val=copies.val)
+            inputs |= made_by
         inputs["checkpoint"] = checkpoint
         version = self.known.tasks[task].version
         return self._add(Job(task, version, config, seed, inputs, runtime))

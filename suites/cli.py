@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -233,14 +234,38 @@ def _list(
 @app.command("doctor")
 def _doctor(
     subject: Annotated[str | None, typer.Argument(metavar="data|gpu|weights|plugin")] = None,
-    name: Annotated[str | None, typer.Argument()] = None,
+    name: Annotated[str | None, typer.Argument(metavar="DATASET|PLUGIN")] = None,
     data: Data = None,
     plugs: Plugs = None,
+    profile: Annotated[
+        str | None, typer.Option(metavar="embedded|smoke", help="data: the built-in world.")
+    ] = None,
+    frames: Annotated[int, typer.Option(help="data: frames of each split to load.")] = 20,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="data: of the picture; <store>/doctor.")
+    ] = None,
+    as_json: Annotated[
+        Path | None, typer.Option("--json", metavar="F", help="data: the report for programs.")
+    ] = None,
+    store: Store = None,
+    quiet: Quiet = False,
 ) -> None:
     """What is here, what is missing, and what to do about it."""
-    from lima_bench.suites.verbs import doctor
+    from lima_bench.suites.verbs import doctor, doctor_data
 
-    raise typer.Exit(doctor.doctor(subject, name, data=data, plugs=tuple(plugs or ())))
+    wish = doctor_data.Wish(
+        name=name,
+        data=data,
+        profile=profile,
+        n_frames=frames,
+        out=out,
+        store=store,
+        as_json=as_json,
+        plugs=tuple(plugs or ()),
+        quiet=quiet,
+    )
+    look = partial(doctor_data.doctor_data, wish)
+    raise typer.Exit(doctor.doctor(subject, name, data=data, plugs=wish.plugs, look=look))
 
 
 @app.command("adopt")

@@ -105,4 +105,5 @@ def world_identity(data: Data) -> Identity:
 def _datasets(suite: Suite) -> Iterable[str]:
     taught = [suite.defaults.pretrain_on, *(row.pretrain_on for row in suite.rows)]
     names = [name for several in taught for name in several or ()]
-    return dict.fromkeys([*names, *(column.on for column in suite.columns if column.on)])
+    asked = [name for column in suite.columns for name in (column.on, column.corrupted) if name]
+    return dict.fromkeys([*names, *asked])

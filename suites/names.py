@@ -19,7 +19,7 @@ from lima_bench.suites.schema import RecipeSet
 from lima_bench.suites.yaml_lines import Place
 
 _ROW = {"method": "method", "teacher": "teacher", "student": "backbone", "pretrain_on": "dataset"}
-_COLUMN = {"task": "task", "on": "dataset"}
+_COLUMN = {"task": "task", "on": "dataset", "corrupted": "dataset"}
 
 
 def check_suite(draft: Draft, profile: Draft, known: Known) -> None:

@@ -100,6 +100,7 @@ class Column(Part):
         task: A task id.
         on: A data-set id, or ``id:variant`` for another reading of its card.
         labels: The label share that is learnt from.
+        corrupted: A data set of corrupted copies of the validation frames, scored beside them.
         metric: The score to show.
         measure: ``stage.name`` of a measured cost, such as ``pretrain.wall_hours``.
         better: Which way is good.
@@ -111,6 +112,7 @@ class Column(Part):
     task: str | None = None
     on: str | None = None
     labels: Labels = "100%"
+    corrupted: str | None = None
     metric: str = "miou"
     measure: Annotated[str, Field(pattern=r"^pretrain\.[a-z_]+$")] | None = None
     better: Literal["higher", "lower"] = "higher"

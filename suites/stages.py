@@ -188,6 +188,7 @@ def _ask(context: Context, run: Any) -> Outcome:
         DownstreamRecipe.model_validate({**config["recipe"], **context.job.runtime}),
         Source(everything.card, share.frames, everything.load),
         source_of(context, "val"),
+        corrupted=_source(context, copies, "val") if (copies := config.get("corrupted")) else None,
         seed=context.job.seed or 0,
         folder=context.state,
         report=context.report,

@@ -105,14 +105,15 @@ def _column_meta(session: Session, column: Column) -> ColumnMeta:
             better=column.better,
             unit=_UNITS.get(name, ""),
         )
-    facts = session.known.datasets[str(column.on)]
+    asked = str(column.corrupted or column.on)
+    facts = session.known.datasets[asked]
     title = facts.title
     setting = "LP" if column.task == "linear_probe" else column.labels.partition("@")[0]
     group = {"on": title, "task": str(column.task), "none": ""}[suite.table.group_columns]
     return ColumnMeta(
         id=column.id,
         title=column.title or setting,
-        dataset=str(column.on),
+        dataset=asked,
         setting=setting,
         metric=column.metric,
         group=group,

@@ -5,13 +5,17 @@ Offers `Annotations`, `read_annotations`, `boxes_of` and `inside`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from lima_bench.datasets.nuscenes.tables import Row, read_table
+from lima_bench.common.errors import UserError
+from lima_bench.datasets.nuscenes.json_rows import REMEDY, Row
+from lima_bench.datasets.nuscenes.strings import Strings
+from lima_bench.datasets.nuscenes.tables import read_table, scan_table
 from lima_bench.datasets.rigid import apply, inverse, rotation
 from lima_bench.datasets.sample import Bool, Boxes, Float64, Int64
 
@@ -30,29 +34,74 @@ class Annotations:
         starts: (F + 1,) boxes ``starts[f]:starts[f + 1]`` belong to frame f, in file order.
         centre: (B, 3) metres.
         size: (B, 3) length, width, height in metres.
-        turn: (B, 3, 3) rotation matrices.
+        quaternion: (B, 4) rotation, w x y z.
         velocity: (B, 3) metres per second, NaN where it cannot be told.
-        category: General category names.
-        instance: Instance tokens.
+        instance: (B,) row in `instances`.
         moving: (B,).
         n_points: (B,) LiDAR points as annotated.
+        instances: Instance tokens.
+        category: (instances,) row in `categories`.
+        categories: General category names.
         tells_motion: Whether the version has attributes at all.
     """
 
     starts: Int64
     centre: Float64
     size: Float64
-    turn: Float64
+    quaternion: Float64
     velocity: Float64
-    category: tuple[str, ...]
-    instance: tuple[str, ...]
+    instance: Int64
     moving: Bool
     n_points: Int64
+    instances: Strings
+    category: Int64
+    categories: Strings
     tells_motion: bool
 
 
-def read_annotations(folder: Path, samples: list[str], times_us: list[int]) -> Annotations | None:
-    """The boxes of `samples` (their frame numbers are positions in this list).
+@dataclass
+class _Collected:
+    """Columns that grow with every annotation that is kept.
+
+    Boxes are numbered as they are first named, be it by a neighbour; number 0 is no box.
+    """
+
+    frame: array[int] = field(default_factory=lambda: array("q"))
+    number: array[int] = field(default_factory=lambda: array("q"))
+    before: array[int] = field(default_factory=lambda: array("q"))
+    after: array[int] = field(default_factory=lambda: array("q"))
+    instance: array[int] = field(default_factory=lambda: array("q"))
+    moving: array[int] = field(default_factory=lambda: array("b"))
+    n_points: array[int] = field(default_factory=lambda: array("q"))
+    values: array[float] = field(default_factory=lambda: array("d"))
+    numbers: dict[str, int] = field(default_factory=lambda: {"": 0})
+    instances: dict[str, int] = field(default_factory=dict)
+
+    def add(self, row: Row, frame: int, *, moving: bool) -> None:
+        """Keep one row."""
+        values = (*row["translation"], *row["size"], *row["rotation"])
+        if len(values) != 10:
+            raise ValueError(f"the box {row['token']} has {len(values)} numbers")
+        instances, numbers = self.instances, self.numbers
+        self.frame.append(frame)
+        self.number.append(numbers.setdefault(row["token"], len(numbers)))
+        self.before.append(numbers.setdefault(row["prev"], len(numbers)))
+        self.after.append(numbers.setdefault(row["next"], len(numbers)))
+        self.instance.append(instances.setdefault(row["instance_token"], len(instances)))
+        self.moving.append(moving)
+        self.n_points.append(row["num_lidar_pts"])
+        self.values.extend(values)
+
+
+def read_annotations(
+    folder: Path, frames: Mapping[str, int], times_us: Sequence[int]
+) -> Annotations | None:
+    """The boxes of the samples whose frame number is in `frames`.
+
+    Args:
+        folder: Of the tables.
+        frames: Frame number by sample token.
+        times_us: Time of each frame.
 
     Returns:
         None when the version has no boxes at all, as the test set.
@@ -60,27 +109,31 @@ def read_annotations(folder: Path, samples: list[str], times_us: list[int]) -> A
     Raises:
         UserError: A table is missing or broken.
     """
-    frame_of = {token: i for i, token in enumerate(samples)}
     attributes = dict(read_table(folder, "attribute", lambda r: (r["token"], r["name"])))
-    rows = _rows(folder, frame_of, attributes)
-    if not rows:
+    rows = _rows(folder, frames, attributes)
+    if not len(rows.frame):
         return None
-    rows.sort(key=lambda row: row[0])  # stable: file order inside a frame
-    frames, tokens, instances, moving, values, links, points = zip(*rows, strict=True)
-    columns = np.array(values, dtype=np.float64)
-    row_of = {token: i for i, token in enumerate(tokens)}
-    times_s = np.array(times_us, dtype=np.float64)[list(frames)] * 1e-6
-    names = _categories(folder)
+    order = np.argsort(_column(rows.frame), kind="stable")  # file order inside a frame
+    frame = _column(rows.frame)[order]
+    columns = np.frombuffer(rows.values, dtype=np.float64).reshape(-1, 10)[order]
+    place = np.full(len(rows.numbers), -1, dtype=np.int64)
+    place[_column(rows.number)[order]] = np.arange(len(order))
+    place[0] = -1
+    times_s = np.array(times_us, dtype=np.float64)[frame] * 1e-6
+    links = (place[_column(rows.before)[order]], place[_column(rows.after)[order]])
+    category, categories = _categories(folder, rows.instances)
     return Annotations(
-        starts=np.searchsorted(np.array(frames), np.arange(len(samples) + 1)),
+        starts=np.searchsorted(frame, np.arange(len(frames) + 1)),
         centre=columns[:, :3],
         size=columns[:, [4, 3, 5]],  # the table's order is width, length, height
-        turn=rotation(columns[:, 6:10]),
-        velocity=_velocities(columns[:, :3], times_s, links, row_of),
-        category=tuple(names[instance] for instance in instances),
-        instance=instances,
-        moving=np.array(moving, dtype=bool),
-        n_points=np.array(points, dtype=np.int64),
+        quaternion=columns[:, 6:],
+        velocity=_velocities(columns[:, :3], times_s, *links),
+        instance=_column(rows.instance)[order],
+        moving=np.frombuffer(rows.moving, dtype=np.int8)[order].astype(bool),
+        n_points=_column(rows.n_points)[order],
+        instances=Strings.of(rows.instances),
+        category=category,
+        categories=categories,
         tells_motion=bool(attributes),
     )
 
@@ -89,17 +142,19 @@ def boxes_of(annotations: Annotations, frame: int, lidar_to_global: Float64) -> 
     """The boxes of one frame, in its LiDAR frame."""
     rows = slice(int(annotations.starts[frame]), int(annotations.starts[frame + 1]))
     to_lidar = inverse(lidar_to_global)
-    heading = to_lidar[:3, :3] @ annotations.turn[rows]
+    heading = to_lidar[:3, :3] @ rotation(annotations.quaternion[rows])
+    instance = annotations.instance[rows]
+    category = annotations.category[instance].tolist()
     velocity = annotations.velocity[rows] @ to_lidar[:3, :3].T
     return Boxes(
         centre=apply(to_lidar, annotations.centre[rows]),
-        size=annotations.size[rows],
+        size=annotations.size[rows].copy(),
         yaw=np.arctan2(heading[:, 1, 0], heading[:, 0, 0]),
         velocity=velocity[:, :2],
-        category=annotations.category[rows],
-        instance=annotations.instance[rows],
-        moving=annotations.moving[rows],
-        n_points=annotations.n_points[rows],
+        category=tuple(annotations.categories[row] for row in category),
+        instance=tuple(annotations.instances[row] for row in instance.tolist()),
+        moving=annotations.moving[rows].copy(),
+        n_points=annotations.n_points[rows].copy(),
     )
 
 
@@ -127,46 +182,60 @@ def inside(points: Float64, boxes: Boxes, which: Bool, margin_m: float) -> Bool:
     return hit
 
 
-def _rows(folder: Path, frame_of: dict[str, int], attributes: dict[str, str]) -> list[Any]:
-    """Each annotation as (frame, token, instance, moving, ten numbers, links, points)."""
+def _rows(folder: Path, frames: Mapping[str, int], attributes: dict[str, str]) -> _Collected:
+    """The annotations of known samples, as columns."""
+    kept = _Collected()
 
-    def keep(row: Row) -> tuple[Any, ...] | None:
-        frame = frame_of.get(row["sample_token"])
-        if frame is None:
-            return None
-        return (
-            frame,
-            row["token"],
-            row["instance_token"],
-            any(attributes.get(token) in MOVING for token in row["attribute_tokens"]),
-            (*row["translation"], *row["size"], *row["rotation"]),
-            (row["prev"], row["next"]),
-            row["num_lidar_pts"],
-        )
+    def visit(row: Row) -> None:
+        frame = frames.get(row["sample_token"])
+        if frame is not None:
+            moving = any(attributes.get(token) in MOVING for token in row["attribute_tokens"])
+            kept.add(row, frame, moving=moving)
 
-    return read_table(folder, "sample_annotation", keep)
+    scan_table(folder, "sample_annotation", visit)
+    return kept
 
 
-def _categories(folder: Path) -> dict[str, str]:
-    """Instance token to general category name."""
-    names = dict(read_table(folder, "category", lambda r: (r["token"], r["name"])))
-    return dict(read_table(folder, "instance", lambda r: (r["token"], names[r["category_token"]])))
+def _column(values: array[int]) -> Int64:
+    return np.frombuffer(values, dtype=np.int64)
 
 
-def _velocities(
-    centre: Float64,
-    times_s: Float64,
-    links: tuple[tuple[str, str], ...],
-    row_of: dict[str, int],
-) -> Float64:
+def _categories(folder: Path, instances: Mapping[str, int]) -> tuple[Int64, Strings]:
+    """The category (instances,) of each instance, and the names of categories.
+
+    Raises:
+        UserError: An instance is not in its table.
+    """
+    names = read_table(folder, "category", lambda r: (r["token"], r["name"]))
+    number = {token: i for i, (token, _) in enumerate(names)}
+    category = np.full(len(instances), -1, dtype=np.int64)
+
+    def visit(row: Row) -> None:
+        instance, own = instances.get(row["token"]), number[row["category_token"]]
+        if instance is not None:
+            category[instance] = own
+
+    scan_table(folder, "instance", visit)
+    lost = [token for token, instance in instances.items() if category[instance] < 0]
+    if lost:
+        what = f"{len(lost)} annotated objects are not in it, {min(lost)} first."
+        raise UserError(folder / "instance.json", what, REMEDY)
+    return category, Strings.of(name for _, name in names)
+
+
+def _velocities(centre: Float64, times_s: Float64, before: Int64, after: Int64) -> Float64:
     """Velocity (B, 3) from the same object's boxes before and after, as the devkit estimates it.
 
     Centred where both neighbours exist, one-sided where one does, NaN where none does or where
     they are too long apart.
+
+    Args:
+        centre: (B, 3) metres.
+        times_s: (B,).
+        before: (B,) row of the box before, -1 where there is none.
+        after: (B,) likewise.
     """
     own = np.arange(len(centre))
-    before = np.array([row_of.get(prev, -1) for prev, _ in links])
-    after = np.array([row_of.get(following, -1) for _, following in links])
     both = (before >= 0) & (after >= 0)
     first, last = np.where(before >= 0, before, own), np.where(after >= 0, after, own)
     seconds = times_s[last] - times_s[first]

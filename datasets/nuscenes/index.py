@@ -1,13 +1,13 @@
-"""What a nuScenes version holds, joined once: scenes, keyframes, their files and poses.
+"""What a nuScenes version holds, joined once: scenes, keyframes, sweeps, their files and poses.
 
-Offers `Index`, `KeyFiles` and `open_index`. The join follows the schema: a keyframe file's channel
-comes from ``calibrated_sensor -> sensor``, and each file has an ego pose of its own time.
+Offers `Index` and `open_index`. The index of a large version is kept on disk
+(`lima_bench.datasets.nuscenes.index_store`) and opens in a blink from then on.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,85 +16,89 @@ import numpy as np
 from lima_bench.common.errors import UserError
 from lima_bench.datasets.card import Card
 from lima_bench.datasets.nuscenes.annotations import Annotations, read_annotations
-from lima_bench.datasets.nuscenes.tables import LIDAR, Row, Stamp, read_table
-from lima_bench.datasets.rigid import refuse_jumps, rigid, rotation
-from lima_bench.datasets.sample import Float64, Int64
+from lima_bench.datasets.nuscenes.files import Files, read_files
+from lima_bench.datasets.nuscenes.json_rows import REMEDY
+from lima_bench.datasets.nuscenes.strings import Strings
+from lima_bench.datasets.nuscenes.tables import LIDAR, Stamp, read_table
+from lima_bench.datasets.rigid import refuse_jumps
+from lima_bench.datasets.sample import Int64
 
-
-@dataclass(frozen=True)
-class KeyFiles:
-    """The keyframe files of one version, one row each.
-
-    Attributes:
-        token: Of the sample_data row.
-        filename: Relative to the data root.
-        timestamp_us: (K,).
-        size: (K, 2) width and height in pixels, 0 for LiDAR.
-        intrinsic: (K, 3, 3), zero for LiDAR.
-        sensor_to_global: (K, 4, 4) at the file's own time.
-    """
-
-    token: tuple[str, ...]
-    filename: tuple[str, ...]
-    timestamp_us: Int64
-    size: Int64
-    intrinsic: Float64
-    sensor_to_global: Float64
+LARGE = 1 << 23
+"""Bytes of tables from which on their index is kept: less is read in a tenth of a second."""
 
 
 @dataclass(frozen=True)
 class Index:
-    """One version of the data set.
+    """One version of the data set. Arrays may lie in a file and cannot be written to.
 
     Attributes:
-        root: The data root.
         scenes: Scene names in the order of ``scene.json``; label shares depend on that order.
+        samples: Sample token of each frame.
         starts: (scenes + 1,) frames ``starts[i]:starts[i + 1]`` belong to scene i, in time order.
         lidar: (F,) row in `files` of each frame's LiDAR scan.
         cameras: (F, cameras of the card) row in `files`, -1 where a frame lacks that image.
-        files: Every keyframe file.
+        sweeps: (S,) rows in `files` of every LiDAR scan, keyframes included, scene after scene in
+            time order.
+        sweep_starts: (scenes + 1,) scans ``sweeps[sweep_starts[i]:sweep_starts[i + 1]]`` belong to
+            scene i.
+        files: Every keyframe file and every LiDAR scan.
         annotations: Boxes by frame; None when the version has none (the test set).
-        lidarseg: LiDAR sample_data token to its label file, relative to the root; may be empty.
+        lidarseg: Label file of each frame, relative to the data root; empty where it has none.
     """
 
-    root: Path
-    scenes: tuple[str, ...]
+    scenes: Strings
+    samples: Strings
     starts: Int64
     lidar: Int64
     cameras: Int64
-    files: KeyFiles
+    sweeps: Int64
+    sweep_starts: Int64
+    files: Files
     annotations: Annotations | None
-    lidarseg: dict[str, str]
+    lidarseg: Strings
 
 
 @lru_cache(maxsize=4)
 def open_index(folder: Path, stamp: Stamp, card_file: Path) -> Index:
-    """The index of the version in `folder`, built once per process and `stamp` of its tables.
+    """The index of the version in `folder`, opened once per process and `stamp` of its tables.
 
     Raises:
         UserError: A table is missing or broken, its classes are not the card's, a keyframe has no
             scan, or poses jump.
     """
+    from lima_bench.datasets.nuscenes.index_store import kept_index
+
     card = Card.read(card_file)
-    lidarseg = _lidarseg(folder, card)
+    build = partial(build_index, folder, card)
+    if sum(size for _, size, _ in stamp) < LARGE:
+        return build()
+    facts = {"cameras": card.cameras, "raw_names": sorted(card.raw_names.items())}
+    return kept_index(folder, stamp, facts, build)
+
+
+def build_index(folder: Path, card: Card) -> Index:
+    """The index of the version in `folder`, from its tables."""
+    labels = _lidarseg(folder, card)
     scenes = read_table(folder, "scene", lambda row: (row["token"], row["name"]))
     samples, starts = _samples(folder, [token for token, _ in scenes])
-    channels = (LIDAR, *card.cameras)
-    files, where = _key_files(folder, channels, samples)
-    rows = np.array([[where.get((s, c), -1) for c in channels] for s, _ in samples], dtype=np.int64)
-    rows = rows.reshape(len(samples), len(channels))
-    index = Index(
-        root=folder.parent,
-        scenes=tuple(name for _, name in scenes),
+    frames = {token: frame for frame, (token, _) in enumerate(samples)}
+    placed = read_files(folder, (LIDAR, *card.cameras), frames)
+    files, lidar = placed.files, placed.keyframe[:, 0]
+    _check_drives(folder, [name for _, name in scenes], starts, lidar, files)
+    scene = np.searchsorted(starts, placed.frame_of_scan, side="right") - 1
+    order = np.lexsort((files.timestamp_us[placed.scans], scene))
+    return Index(
+        scenes=Strings.of(name for _, name in scenes),
+        samples=Strings.of(token for token, _ in samples),
         starts=starts,
-        lidar=rows[:, 0],
-        cameras=rows[:, 1:],
+        lidar=lidar,
+        cameras=placed.keyframe[:, 1:],
+        sweeps=placed.scans[order],
+        sweep_starts=np.searchsorted(scene[order], np.arange(len(scenes) + 1)),
         files=files,
-        annotations=read_annotations(folder, [s for s, _ in samples], [t for _, t in samples]),
-        lidarseg=lidarseg,
+        annotations=read_annotations(folder, frames, [time for _, time in samples]),
+        lidarseg=Strings.of(labels.get(files.token[row], "") for row in lidar.tolist()),
     )
-    _check_drives(folder, index)
-    return index
 
 
 def _samples(folder: Path, scenes: list[str]) -> tuple[list[tuple[str, int]], Int64]:
@@ -106,84 +110,6 @@ def _samples(folder: Path, scenes: list[str]) -> tuple[list[tuple[str, int]], In
     rows.sort()
     counts = np.bincount([scene for scene, _, _ in rows], minlength=len(scenes))
     return [(token, time) for _, time, token in rows], np.concatenate([[0], np.cumsum(counts)])
-
-
-def _key_files(
-    folder: Path, channels: tuple[str, ...], samples: list[tuple[str, int]]
-) -> tuple[KeyFiles, dict[tuple[str, str], int]]:
-    """The keyframe files of `channels`, and their row by (sample token, channel)."""
-    channel_of, intrinsic_of, mount_of = _calibrations(folder, frozenset(channels))
-    wanted = {token for token, _ in samples}
-
-    def keep(row: Row) -> tuple[str, str, str, str, str, int, int, int] | None:
-        calibration, sample = row["calibrated_sensor_token"], row["sample_token"]
-        if not row["is_key_frame"] or calibration not in channel_of or sample not in wanted:
-            return None
-        return (
-            row["token"], sample, calibration, row["ego_pose_token"], row["filename"],
-            row["timestamp"], row["width"] or 0, row["height"] or 0,
-        )  # fmt: skip
-
-    rows = read_table(folder, "sample_data", keep)
-    tokens, sample_of, calibrations, poses, names, times, widths, heights = (
-        zip(*rows, strict=True) if rows else [()] * 8
-    )
-    ego_to_global = _ego_poses(folder, poses)
-    mounts = np.array([mount_of[c] for c in calibrations]).reshape(-1, 4, 4)
-    files = KeyFiles(
-        token=tokens,
-        filename=names,
-        timestamp_us=np.array(times, dtype=np.int64),
-        size=np.stack([np.array(widths, np.int64), np.array(heights, np.int64)], axis=1),
-        intrinsic=np.array([intrinsic_of[c] for c in calibrations]).reshape(-1, 3, 3),
-        sensor_to_global=ego_to_global @ mounts,
-    )
-    where = {
-        (s, channel_of[c]): i for i, (s, c) in enumerate(zip(sample_of, calibrations, strict=True))
-    }
-    return files, where
-
-
-def _calibrations(
-    folder: Path, channels: frozenset[str]
-) -> tuple[dict[str, str], dict[str, Float64], dict[str, Float64]]:
-    """By calibrated_sensor token: channel, intrinsic (zero for LiDAR) and sensor_to_ego."""
-    names = dict(read_table(folder, "sensor", lambda r: (r["token"], r["channel"])))
-    rows = read_table(
-        folder,
-        "calibrated_sensor",
-        lambda r: (r, names[r["sensor_token"]]) if names[r["sensor_token"]] in channels else None,
-    )
-    channel = {row["token"]: name for row, name in rows}
-    intrinsic = {
-        row["token"]: np.array(row["camera_intrinsic"] or np.zeros((3, 3)), dtype=np.float64)
-        for row, _ in rows
-    }
-    mount = {row["token"]: rigid(rotation(row["rotation"]), row["translation"]) for row, _ in rows}
-    return channel, intrinsic, mount
-
-
-def _ego_poses(folder: Path, tokens: tuple[str, ...]) -> Float64:
-    """The ego poses (K, 4, 4) called `tokens`."""
-    wanted = frozenset(tokens)
-    rows = read_table(
-        folder,
-        "ego_pose",
-        lambda r: (
-            (r["token"], (*r["rotation"], *r["translation"])) if r["token"] in wanted else None
-        ),
-    )
-    place = {token: i for i, (token, _) in enumerate(rows)}
-    lost = wanted - place.keys()
-    if lost:
-        raise UserError(
-            folder / "ego_pose.json",
-            f"{len(lost)} keyframe files have no ego pose, {min(lost)} first.",
-            "Get the metadata archive of this version again.",
-        )
-    values = np.array([value for _, value in rows], dtype=np.float64).reshape(-1, 7)
-    values = values[[place[token] for token in tokens]]
-    return rigid(rotation(values[:, :4]), values[:, 4:])
 
 
 def _lidarseg(folder: Path, card: Card) -> dict[str, str]:
@@ -212,18 +138,19 @@ def _lidarseg(folder: Path, card: Card) -> dict[str, str]:
     return dict(read_table(folder, "lidarseg", lambda r: (r["sample_data_token"], r["filename"])))
 
 
-def _check_drives(folder: Path, index: Index) -> None:
+def _check_drives(
+    folder: Path, scenes: list[str], starts: Int64, lidar: Int64, files: Files
+) -> None:
     """Refuse frames without a scan and scenes whose poses jump."""
-    lost = np.flatnonzero(index.lidar < 0)
+    lost = np.flatnonzero(lidar < 0)
     if lost.size:
         raise UserError(
             folder / "sample_data.json",
-            f"{lost.size} of {len(index.lidar)} keyframes have no {LIDAR} scan.",
-            "Get the metadata archive of this version again.",
+            f"{lost.size} of {len(lidar)} keyframes have no {LIDAR} scan.",
+            REMEDY,
         )
-    files = index.files
-    for name, (start, stop) in zip(index.scenes, pairwise(index.starts.tolist()), strict=True):
-        rows = index.lidar[start:stop]
+    for name, (start, stop) in zip(scenes, pairwise(starts.tolist()), strict=True):
+        rows = lidar[start:stop]
         refuse_jumps(
             f"{folder}: {name}",
             files.sensor_to_global[rows],

@@ -43,17 +43,21 @@ class NuScenes:
         folder = self._version(root, split)
         tables = stamp(folder)
         index = open_index(folder, tables, CARD)
-        wanted = frozenset(sequences_of(self.card, root, split, index.scenes))
+        scenes = tuple(index.scenes)
+        wanted = frozenset(sequences_of(self.card, root, split, scenes))
         handle = {"folder": folder, "stamp": tables}
+        files = index.lidar.tolist()
+        times_us = index.files.timestamp_us[index.lidar].tolist()
         return [
             Frame(
-                id=index.files.token[index.lidar[row]],
+                id=index.files.token[files[row]],
                 sequence=scene,
                 index=position,
-                timestamp_s=float(index.files.timestamp_us[index.lidar[row]]) * 1e-6,
+                timestamp_s=times_us[row] * 1e-6,
                 handle={**handle, "row": row},
+                alias=index.samples[row],
             )
-            for number, scene in enumerate(index.scenes)
+            for number, scene in enumerate(scenes)
             if scene in wanted
             for position, row in enumerate(range(*index.starts[number : number + 2].tolist()))
         ]
@@ -69,9 +73,10 @@ class NuScenes:
         index = open_index(frame.handle["folder"], frame.handle["stamp"], CARD)
         row: int = frame.handle["row"]
         file = int(index.lidar[row])
-        rows = read_scan(index.root / index.files.filename[file], columns=5)
-        pose = index.files.sensor_to_global[file]
-        raw = _raw_labels(index, frame, len(rows))
+        root: Path = frame.handle["folder"].parent
+        rows = read_scan(root / index.files.filename[file], columns=5)
+        pose = index.files.sensor_to_global[file].copy()
+        raw = _raw_labels(root, index.lidarseg[row], len(rows))
         boxes = None if index.annotations is None else boxes_of(index.annotations, row, pose)
         return Sample(
             frame=frame,
@@ -81,10 +86,19 @@ class NuScenes:
             labels=None if raw is None else self.card.remap(raw),
             unknown_labels={} if raw is None else self.card.unknown(raw),
             lidar_to_global=pose,
-            cameras=tuple(self._cameras(index, row)),
+            cameras=tuple(cameras_of(self.card, root, index, row)),
             boxes=boxes,
             moving=self._moving(index, rows, boxes, raw),
         )
+
+    def files(self, frame: Frame) -> list[Path]:
+        """Scan, label file and images of `frame`, whether or not they exist."""
+        index = open_index(frame.handle["folder"], frame.handle["stamp"], CARD)
+        row: int = frame.handle["row"]
+        root: Path = frame.handle["folder"].parent
+        names = [index.files.filename[int(index.lidar[row])], index.lidarseg[row]]
+        images = [root / index.files.filename[f] for f in index.cameras[row].tolist() if f >= 0]
+        return [*(root / name for name in names if name), *images]
 
     def manifest(self, root: Path) -> str:
         """Digest of all tables, of the splits file, and of the keyframe files' names and sizes."""
@@ -106,21 +120,6 @@ class NuScenes:
 
         return max(found.values(), key=merit) if len(found) > 1 else next(iter(found.values()))
 
-    def _cameras(self, index: Index, row: int) -> Iterator[Camera]:
-        """The images of frame `row` that exist, in the card's order."""
-        files = index.files
-        for name, file in zip(self.card.cameras, index.cameras[row].tolist(), strict=True):
-            if file >= 0:
-                yield Camera(
-                    name=name,
-                    id=files.token[file],
-                    image=index.root / files.filename[file],
-                    intrinsic=files.intrinsic[file],
-                    camera_to_global=files.sensor_to_global[file],
-                    width=int(files.size[file, 0]),
-                    height=int(files.size[file, 1]),
-                )
-
     def _moving(
         self, index: Index, points: Float32, boxes: Boxes | None, raw: Int64 | None
     ) -> Bool | None:
@@ -136,9 +135,22 @@ class NuScenes:
         return told
 
 
-def _raw_labels(index: Index, frame: Frame, n_points: int) -> Int64 | None:
-    """The frame's lidarseg ids (N,), if it is annotated."""
-    name = index.lidarseg.get(frame.id)
-    if name is None:
-        return None
-    return read_labels(index.root / name, "u1", n_points).astype(np.int64)
+def cameras_of(card: Card, root: Path, index: Index, row: int) -> Iterator[Camera]:
+    """The images of frame `row` that the tables name, in the card's order."""
+    files = index.files
+    for name, file in zip(card.cameras, index.cameras[row].tolist(), strict=True):
+        if file >= 0:
+            yield Camera(
+                name=name,
+                id=files.token[file],
+                image=root / files.filename[file],
+                intrinsic=files.intrinsic[files.calibration[file]].copy(),
+                camera_to_global=files.sensor_to_global[file].copy(),
+                width=int(files.size[file, 0]),
+                height=int(files.size[file, 1]),
+            )
+
+
+def _raw_labels(root: Path, name: str, n_points: int) -> Int64 | None:
+    """The lidarseg ids (N,) of the label file `name`; None where the frame is not annotated."""
+    return read_labels(root / name, "u1", n_points).astype(np.int64) if name else None

@@ -1,28 +1,24 @@
-"""The JSON tables of a nuScenes version, read a column at a time.
+"""The JSON tables of a nuScenes version, read a row at a time.
 
-Offers `read_table`, `versions` and `stamp`, and the channel `LIDAR`. The real tables hold millions
-of rows (``sample_data`` and ``ego_pose`` 2.6 million each), so a row is reduced to what is wanted
-while the file is being parsed and never kept as a dict.
+Offers `read_table` and `scan_table`, `versions` and `stamp`, and the channel `LIDAR`. A row is
+reduced to what is wanted as soon as it is parsed, and never kept as a dict.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 from lima_bench.common.errors import UserError
+from lima_bench.datasets.nuscenes.json_rows import REMEDY, Row, rows_of
 
 LIDAR = "LIDAR_TOP"
 """The channel whose scans are the frames."""
 
-Row = Mapping[str, Any]
 Rows = list[dict[str, Any]]
 Stamp = tuple[tuple[str, int, int], ...]
 Kept = TypeVar("Kept")
-
-_REMEDY = "Get the metadata archive of this version again."
 
 
 def read_table(folder: Path, name: str, keep: Callable[[Row], Kept | None]) -> list[Kept]:
@@ -31,20 +27,32 @@ def read_table(folder: Path, name: str, keep: Callable[[Row], Kept | None]) -> l
     Raises:
         UserError: The table is missing, is not JSON, or a row lacks a field.
     """
+    found: list[Kept] = []
+
+    def visit(row: Row) -> None:
+        kept = keep(row)
+        if kept is not None:
+            found.append(kept)
+
+    scan_table(folder, name, visit)
+    return found
+
+
+def scan_table(folder: Path, name: str, visit: Callable[[Row], None]) -> None:
+    """Show each row of ``<name>.json`` to `visit`, in file order.
+
+    Raises:
+        UserError: The table is missing, is not JSON, or a row lacks a field or holds in it what
+            does not belong there.
+    """
     path = folder / f"{name}.json"
     try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(path, f"The table {name} is missing or cannot be read.", _REMEDY) from error
-    try:
-        rows = json.loads(text, object_hook=keep)
+        for row in rows_of(path):
+            visit(row)
     except KeyError as error:
-        raise UserError(path, f"A row lacks the field {error}.", _REMEDY) from error
-    except ValueError as error:
-        raise UserError(path, f"This table is not JSON: {error}.", _REMEDY) from error
-    if not isinstance(rows, list):
-        raise UserError(path, "A table is a JSON list of rows.", _REMEDY)
-    return [row for row in rows if row is not None]
+        raise UserError(path, f"A row lacks the field {error}.", REMEDY) from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise UserError(path, f"A row holds a wrong value: {error}.", REMEDY) from error
 
 
 def versions(root: Path) -> dict[str, Path]:

@@ -1,6 +1,7 @@
 """One SemanticKITTI sequence: its calibration, poses and times, read once.
 
-Offers `Drive`, `open_drive` and `sequences_folder`.
+Offers `Drive`, `open_drive`, `sequences_folder`, `list_scans`, `lidar_pose` and
+`pose_row`.
 
 The global frame is the LiDAR frame at the origin of ``poses.txt``. With `Tr` from the LiDAR to
 camera 0 and the pose `P` of camera 0, the LiDAR's pose is ``Tr^-1 P Tr``. Camera 2 is camera 0
@@ -18,11 +19,22 @@ import numpy as np
 from PIL import Image
 
 from lima_bench.common.errors import UserError
+from lima_bench.datasets.kitti_texts import as_transforms, read_matrices, read_numbers, row_of_scan
+from lima_bench.datasets.numbered_scans import first_folder, scan_stems
 from lima_bench.datasets.rigid import inverse, refuse_jumps, rigid
-from lima_bench.datasets.sample import Float64
+from lima_bench.datasets.sample import Float64, Frame
 
 SCANS_PER_S = 10.0
 """The LiDAR's rate, which dates the scans of a sequence without ``times.txt``."""
+
+_LAYOUT = (
+    "Expected dataset/sequences/00/velodyne/000000.bin, labels/, image_2/, calib.txt and "
+    "poses.txt in <data>/semantickitti; say where <data> is with --data DIR or LIMA_BENCH_DATA."
+)
+_SCANS = "Unpack KITTI odometry's velodyne archive (data_odometry_velodyne.zip) over the data."
+_CALIBRATION = (
+    "Unpack KITTI odometry's calibration archive (data_odometry_calib.zip) over the data."
+)
 
 Stamp = tuple[int, ...]
 
@@ -56,16 +68,8 @@ def sequences_folder(root: Path) -> Path:
     Raises:
         UserError: There is neither.
     """
-    for folder in (root / "dataset" / "sequences", root / "sequences"):
-        if folder.is_dir():
-            return folder
-    raise UserError(
-        root,
-        "There is no SemanticKITTI here." if root.is_dir() else "This folder does not exist.",
-        "Expected dataset/sequences/00/velodyne/000000.bin, labels/, image_2/, calib.txt and "
-        "poses.txt in <data>/semantickitti; say where <data> is with --data DIR or "
-        "LIMA_BENCH_DATA.",
-    )
+    places = ("dataset/sequences", "sequences")
+    return first_folder(root, places, "SemanticKITTI", _LAYOUT)
 
 
 def stamp(folder: Path) -> Stamp:
@@ -84,16 +88,17 @@ def open_drive(folder: Path, stamp: Stamp) -> Drive:
             or the poses jump.
     """
     del stamp
-    times = _numbers(folder / "times.txt", 1)
-    poses = _numbers(folder / "poses.txt", 12)
+    times = read_numbers(folder / "times.txt", 1)
+    poses = read_numbers(folder / "poses.txt", 12)
     size = _image_size(folder / "image_2")
     lidar = camera = None
     intrinsic = np.zeros((3, 3))
     if poses is not None or size != (0, 0):
-        to_camera, projection = _calibration(folder / "calib.txt")
+        projection, tr = read_matrices(folder / "calib.txt", ("P2", "Tr"), _CALIBRATION)
+        to_camera = as_transforms(tr)[0]
         intrinsic = projection[:, :3]
         if poses is not None:
-            camera_0 = inverse(to_camera) @ _square(poses)
+            camera_0 = inverse(to_camera) @ as_transforms(poses)
             lidar = camera_0 @ to_camera
             shift = np.linalg.solve(intrinsic, projection[:, 3])
             camera = None if size == (0, 0) else camera_0 @ rigid(np.eye(3), -shift)
@@ -109,6 +114,51 @@ def open_drive(folder: Path, stamp: Stamp) -> Drive:
     )
 
 
+def list_scans(folder: Path) -> list[Frame]:
+    """The scans of the sequence in `folder`, by number; `Frame.handle` says where each lies.
+
+    Raises:
+        UserError: There are no scans, or the sequence's text files are broken.
+    """
+    stems = scan_stems(folder / "velodyne", _SCANS)
+    key = stamp(folder)
+    drive = open_drive(folder, key)
+    return [
+        Frame(
+            id=f"{folder.name}/{stem}",
+            sequence=folder.name,
+            index=position,
+            timestamp_s=_time_s(drive, stem),
+            handle={"folder": folder, "stamp": key, "stem": stem},
+        )
+        for position, stem in enumerate(stems)
+    ]
+
+
+def _time_s(drive: Drive, stem: str) -> float:
+    """When the scan was taken, from ``times.txt`` or from the LiDAR's rate."""
+    if drive.times_s is None:
+        return int(stem) / SCANS_PER_S
+    return float(row_of_scan(drive.folder / "times.txt", drive.times_s, stem))
+
+
+def lidar_pose(drive: Drive, stem: str) -> Float64 | None:
+    """LiDAR to global (4, 4) of a scan; None in a sequence without poses.
+
+    Raises:
+        UserError: ``poses.txt`` ends before the scan's row.
+    """
+    return pose_row(drive, drive.lidar_to_global, stem)
+
+
+def pose_row(drive: Drive, poses: Float64 | None, stem: str) -> Float64 | None:
+    """The scan's row of `poses`, which were read from ``poses.txt``; None without poses."""
+    if poses is None:
+        return None
+    pose: Float64 = row_of_scan(drive.folder / "poses.txt", poses, stem)
+    return pose
+
+
 def _check(folder: Path, poses: Float64, times: Float64 | None) -> None:
     """Refuse poses that jump, and times of another number than poses."""
     if times is not None and len(times) != len(poses):
@@ -120,52 +170,6 @@ def _check(folder: Path, poses: Float64, times: Float64 | None) -> None:
     seconds = np.arange(len(poses)) / SCANS_PER_S if times is None else times[:, 0]
     names = [f"scan {i:06}" for i in range(len(poses))]
     refuse_jumps(folder / "poses.txt", poses, seconds, names)
-
-
-def _numbers(path: Path, columns: int) -> Float64 | None:
-    """A text file's rows (F, columns); None if there is no such file."""
-    if not path.is_file():
-        return None
-    try:
-        rows = [[float(word) for word in line.split()] for line in path.read_text().splitlines()]
-    except ValueError as error:
-        raise UserError(path, f"This is not a number: {error}.", "Get the file again.") from error
-    rows = [row for row in rows if row]
-    wrong = next((i for i, row in enumerate(rows) if len(row) != columns), None)
-    if wrong is not None:
-        raise UserError(
-            f"{path}:{wrong + 1}",
-            f"A row has {columns} numbers here, this one has {len(rows[wrong])}.",
-            "Get the file again.",
-        )
-    return np.array(rows, dtype=np.float64).reshape(-1, columns)
-
-
-def _square(rows: Float64) -> Float64:
-    """Rows of twelve numbers to transforms (F, 4, 4)."""
-    parts = rows.reshape(-1, 3, 4)
-    return rigid(parts[:, :, :3], parts[:, :, 3])
-
-
-def _calibration(path: Path) -> tuple[Float64, Float64]:
-    """LiDAR to camera 0 (4, 4), and the projection ``P2`` (3, 4).
-
-    Raises:
-        UserError: The file is absent, or lacks ``Tr`` or ``P2``, or they are not 3x4.
-    """
-    how = "Unpack KITTI odometry's calibration archive (data_odometry_calib.zip) over the data."
-    if not path.is_file():
-        raise UserError(path, "The calibration is absent, so poses and images mean nothing.", how)
-    lines = (line.partition(":") for line in path.read_text().splitlines())
-    entries = {name.strip(): values.split() for name, _, values in lines}
-    for name in ("P2", "Tr"):
-        if len(entries.get(name, ())) != 12:
-            raise UserError(path, f"The line {name}: with twelve numbers is absent.", how)
-    try:
-        p2, tr = (np.array(entries[name], dtype=np.float64) for name in ("P2", "Tr"))
-    except ValueError as error:
-        raise UserError(path, f"This is not a number: {error}.", how) from error
-    return _square(tr)[0], p2.reshape(3, 4)
 
 
 def _image_size(folder: Path) -> tuple[int, int]:

@@ -1,8 +1,10 @@
 """Recordings of the built-in world as SemanticKITTI on disk.
 
 Offers `write_recording` (one sequence; run many at once) and `write_tables` (``splits.json``,
-once). The format has one pose a scan and one calibration a sequence, so recordings must be taken
-with the image at the scan's time and with fixed sensors; others are refused.
+once), and what other formats of the family write likewise: `write_points`, `packed_labels`,
+`write_trajectory`, `refuse_what_cannot_be_said`. The format has one pose a scan and one
+calibration a sequence, so recordings must be taken with the image at the scan's time and with
+fixed sensors; others are refused.
 """
 
 from __future__ import annotations
@@ -12,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from lima_bench.datasets.rigid import inverse, rigid
-from lima_bench.datasets.sample import Float64
+from lima_bench.datasets.sample import Float64, Int64
 from lima_bench.datasets.splits import write_splits
 from lima_bench.datasets.world.labels import KITTI_MOVING_RAW, KITTI_RAW
 from lima_bench.datasets.world.recording import LidarScan, Moment, Recording
@@ -44,17 +47,19 @@ def write_recording(recording: Recording, root: Path) -> RecordingTables:
     Raises:
         ValueError: The recording does what the format cannot say.
     """
-    _refuse_what_cannot_be_said(recording)
+    refuse_what_cannot_be_said(recording)
     folder = root / "dataset" / "sequences" / recording.name
     for part in ("velodyne", "labels"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     for number, moment in enumerate(recording.moments):
-        _write_scan(moment.scan, folder, f"{number:06}")
+        write_points(moment.scan, folder / "velodyne" / f"{number:06}.bin")
+        values = packed_labels(moment.scan, KITTI_RAW, KITTI_MOVING_RAW)
+        (folder / "labels" / f"{number:06}.label").write_bytes(values.tobytes())
         if moment.pictures:
             (folder / "image_2").mkdir(exist_ok=True)
             image = Image.fromarray(moment.pictures[0].pixels)
             image.save(folder / "image_2" / f"{number:06}.png", compress_level=1)
-    _write_texts(recording, folder)
+    write_trajectory(recording, folder)
     return RecordingTables(recording.name, recording.split)
 
 
@@ -71,18 +76,27 @@ def write_tables(
     write_splits(root, [(part.name, part.split) for part in tables], pretrain)
 
 
-def _write_scan(scan: LidarScan, folder: Path, stem: str) -> None:
-    """Points with remission, and labels with the instance in the high half."""
+def write_points(scan: LidarScan, path: Path) -> None:
+    """x, y, z and remission 0..0.99 in steps of 0.01; float32."""
     remission = np.clip(np.rint(scan.intensity * 100), 0, 99) / 100
-    rows = np.column_stack([scan.points, remission]).astype("<f4")
-    (folder / "velodyne" / f"{stem}.bin").write_bytes(rows.tobytes())
-    raw = np.where(scan.moving, KITTI_MOVING_RAW[scan.label], KITTI_RAW[scan.label])
-    values = (scan.instance << 16 | raw).astype("<u4")
-    (folder / "labels" / f"{stem}.label").write_bytes(values.tobytes())
+    path.write_bytes(np.column_stack([scan.points, remission]).astype("<f4").tobytes())
 
 
-def _write_texts(recording: Recording, folder: Path) -> None:
-    """Calibration, one pose of camera 0 a scan (relative to the first), and times."""
+def packed_labels(scan: LidarScan, still: Int64, moving: Int64) -> npt.NDArray[np.uint32]:
+    """Labels (N,): the class in the low half, the object's number in the high half.
+
+    Args:
+        scan: The scan.
+        still: Raw ids by world class id, for what stands still.
+        moving: Likewise for what moves.
+    """
+    raw = np.where(scan.moving, moving[scan.label], still[scan.label])
+    values: npt.NDArray[np.uint32] = (scan.instance << 16 | raw).astype("<u4")
+    return values
+
+
+def write_trajectory(recording: Recording, folder: Path) -> None:
+    """calib.txt, poses.txt (camera 0, one row a scan, relative to the first) and times.txt."""
     first = recording.moments[0]
     to_camera_0 = _lidar_to_camera_0(first)
     start = inverse(_lidar_to_global(first.scan))
@@ -124,7 +138,7 @@ def _line(matrix: Float64) -> str:
     return " ".join(f"{value:.12e}" for value in matrix[:3].ravel())
 
 
-def _refuse_what_cannot_be_said(recording: Recording) -> None:
+def refuse_what_cannot_be_said(recording: Recording) -> None:
     """Refuse cameras that come and go or look at another time, moving sensors, huge instances."""
     first = recording.moments[0]
     for moment in recording.moments:

@@ -32,7 +32,7 @@ def _row(plan: Plan, side: int, back_m: float, *, near: bool) -> None:
         depth = float(rng.uniform(8, 11) if detached else rng.uniform(10, 16))
         set_back = rng.uniform(3.0, 9.0) if detached or not paved else rng.uniform(0.2, 1.0)
         offset = plan.street.behind_walk(side) + back_m + set_back + depth / 2 + 1.0
-        if rng.random() < (0.85 if near else 0.6):
+        if rng.random() < (0.85 if near else 0.6) * style.built:
             turn = 0.0 if side == 0 else math.pi
             track = plan.beside(x + width / 2, _sign(side) * offset, turn)
             if plan.kerb_clearance(track, width, depth + 2) > 2.6:
@@ -89,7 +89,7 @@ def _trees(plan: Plan, side: int) -> None:
 
 def _bushes(plan: Plan, side: int) -> None:
     rng, street = plan.rng, plan.street
-    for _ in range(rng.poisson(0.08 * (street.end_m - street.start_m))):
+    for _ in range(rng.poisson(0.08 * street.style.bushes * (street.end_m - street.start_m))):
         x = float(rng.uniform(street.start_m, street.end_m))
         offset = street.behind_walk(side) + float(street.ground.paved[side]) + rng.uniform(1, 9)
         track = plan.beside(x, _sign(side) * float(offset))
@@ -145,7 +145,7 @@ def _scatter(plan: Plan, side: int) -> None:
     rng, street = plan.rng, plan.street
     kinds = (
         (furniture.bench, 0.015, 0.5),
-        (furniture.bin_on_wheels, 0.03, 0.4),
+        (furniture.bin_on_wheels, 0.03 * street.style.bins, 0.4),
         (furniture.cabinet, 0.012, 0.4),
         (furniture.shelter, 0.006, 1.2),
         (furniture.debris, 0.006, 0.4),

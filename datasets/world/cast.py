@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 
 from lima_bench.datasets.world import cycles, furniture, people, roadworks, vehicles
+from lima_bench.datasets.world.kerbside import line_kerbs
 from lima_bench.datasets.world.plan import Plan
 from lima_bench.datasets.world.things import AlongRoad, Model
 from lima_bench.datasets.world.traffic import stand_bicycle, walker
@@ -26,18 +27,19 @@ def cast_rare(plan: Plan, *, all_classes: bool) -> None:
     rng, style = plan.rng, plan.street.style
     if (all_classes and style.machines) or rng.random() < style.works:
         _works(plan)
-    steps: tuple[Callable[[Plan], object], ...] = (
-        _trailer,
-        _bus,
-        _truck,
-        _ridden_bicycle,
-        _motorcycles,
-        _bicycles,
-        _walkers,
+    steps: tuple[tuple[str, Callable[[Plan], object]], ...] = (
+        ("trailer", _trailer),
+        ("bus", _bus),
+        ("truck", _truck),
+        ("ridden bicycle", _ridden_bicycle),
+        ("motorcycles", _motorcycles),
+        ("bicycles", _bicycles),
+        ("walkers", _walkers),
     )
-    for step in steps:
-        if all_classes or rng.random() < style.rare:
+    for name, step in steps:
+        if name not in style.lacks and (all_classes or rng.random() < style.rare):
             step(plan)
+    line_kerbs(plan, all_classes=all_classes)
 
 
 def _near(plan: Plan, before_m: float, beyond_m: float) -> float:

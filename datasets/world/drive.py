@@ -7,15 +7,20 @@ name is part of each street's seed.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
+
 from lima_bench.common.errors import UserError
 from lima_bench.common.seeds import derive_seed
+from lima_bench.datasets.world.air import disturbed
 from lima_bench.datasets.world.annotate import annotate
 from lima_bench.datasets.world.camera import open_darkroom, photograph, standing_shadows
 from lima_bench.datasets.world.expedition import Expedition, Trip, expedition_of
-from lima_bench.datasets.world.lidar import spin
+from lima_bench.datasets.world.lidar import Spin, spin
 from lima_bench.datasets.world.recording import LidarScan, Moment, Picture, Recording
-from lima_bench.datasets.world.rigs import Rig
-from lima_bench.datasets.world.scene import Scene
+from lima_bench.datasets.world.rigs import LidarMount, Rig
+from lima_bench.datasets.world.scene import Instant, Scene
 from lima_bench.datasets.world.showing import draw_showing
 from lima_bench.datasets.world.spec import WorldSpec
 
@@ -62,10 +67,10 @@ def record(spec: WorldSpec, expedition: Expedition, trip: Trip) -> Recording:
         expedition: Whose rig, and which town.
         trip: One of its trips, or a `teacher_trip`.
     """
-    rig = expedition.rig
+    rig, style = trip.rig or expedition.rig, trip.style or expedition.style
     seed = derive_seed(spec.seed, "world", expedition.town, trip.split, trip.index)
     last = (trip.keyframes - 1) * rig.period_s
-    scene = draw_showing(seed, expedition.style, rig, trip.keyframes, all_classes=trip.all_classes)
+    scene = draw_showing(seed, style, rig, trip.keyframes, all_classes=trip.all_classes)
     place = trip.index + 100_000 * _SPLITS.index(trip.split)
     start = _EPOCH_US + _BETWEEN_RECORDINGS_US * place
     shadows = standing_shadows(scene, last) if rig.cameras else None
@@ -73,7 +78,7 @@ def record(spec: WorldSpec, expedition: Expedition, trip: Trip) -> Recording:
     for keyframe in range(trip.keyframes):
         time_s = keyframe * rig.period_s
         now, stamp = scene.at(time_s), _stamp(start, time_s)
-        turn = spin(now, rig.lidar, stamp)
+        turn = _look(now, rig.lidar, stamp, trip.air)
         pictures: tuple[Picture, ...] = ()
         if shadows is not None:
             room = open_darkroom(now, shadows)
@@ -84,20 +89,32 @@ def record(spec: WorldSpec, expedition: Expedition, trip: Trip) -> Recording:
         moments.append(
             Moment(
                 scan=turn.scan,
-                sweeps=_sweeps(scene, rig, trip.sweeps, start, time_s) if keyframe else (),
+                sweeps=_sweeps(scene, rig, trip, start, time_s) if keyframe else (),
                 pictures=pictures,
                 annotations=annotate(scene, turn, time_s),
-                more_scans=tuple(spin(now, mount, stamp).scan for mount in rig.more_lidars),
+                more_scans=tuple(
+                    _look(now, mount, stamp, trip.air).scan for mount in rig.more_lidars
+                ),
+                labelled=keyframe >= trip.unlabelled,
             )
         )
     return Recording(
         name=trip.name,
         split=trip.split,
-        description=f"{scene.weather.name}, {expedition.style.name} street",
-        town=f"world-{expedition.style.name}-{trip.split}",
+        description=f"{scene.weather.name}, {style.name} street",
+        town=f"world-{style.name}-{trip.split}",
         moments=tuple(moments),
         air=trip.air,
     )
+
+
+def _look(now: Instant, mount: LidarMount, stamp: int, air: str) -> Spin:
+    """One turn of one LiDAR, through what hangs in the air."""
+    turn = spin(now, mount, stamp)
+    if not air:
+        return turn
+    seed = derive_seed(now.scene.seed, "air", mount.name, round(now.time_s * 1e6))
+    return replace(turn, scan=disturbed(turn.scan, air, np.random.default_rng(seed)))
 
 
 def _stamp(start_us: int, time_s: float) -> int:
@@ -105,9 +122,9 @@ def _stamp(start_us: int, time_s: float) -> int:
 
 
 def _sweeps(
-    scene: Scene, rig: Rig, n_sweeps: int, start_us: int, time_s: float
+    scene: Scene, rig: Rig, trip: Trip, start_us: int, time_s: float
 ) -> tuple[LidarScan, ...]:
     """Scans evenly spread over the interval before a keyframe, oldest first."""
-    step = rig.period_s / (n_sweeps + 1)
-    times = [time_s - step * (n_sweeps - k) for k in range(n_sweeps)]
-    return tuple(spin(scene.at(t), rig.lidar, _stamp(start_us, t)).scan for t in times)
+    step = rig.period_s / (trip.sweeps + 1)
+    times = [time_s - step * (trip.sweeps - k) for k in range(trip.sweeps)]
+    return tuple(_look(scene.at(t), rig.lidar, _stamp(start_us, t), trip.air).scan for t in times)

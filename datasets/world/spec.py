@@ -30,7 +30,19 @@ from lima_bench.datasets.world.drives import (
 VERSION = 2
 """Raise it when the same `WorldSpec` is meant to show something else."""
 
-SETS: tuple[DatasetId, ...] = ("nuscenes", "semantickitti", "rellis3d")
+SETS: tuple[DatasetId, ...] = (
+    "nuscenes",
+    "semantickitti",
+    "waymo",
+    "scribblekitti",
+    "rellis3d",
+    "semanticstf",
+    "daps3d",
+    "synth4d",
+    "nuscenes_c",
+    "semanticposs",
+    "synlidar",
+)
 """The data sets that the world is written as; each has an ``expedition.py`` and a ``writer.py``."""
 
 _READS_TOO: dict[str, tuple[str, ...]] = {"nuscenes_c": ("nuscenes",)}

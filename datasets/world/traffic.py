@@ -1,6 +1,6 @@
 """Fills a street with what moves or is parked: vehicles in both directions, people, cycles.
 
-Offers `park`, `drive_lanes`, `fill_branches` and `walk`.
+Offers `park`, `drive_lanes`, `fill_branches`, `walk` and the `FLEETS` of towns.
 """
 
 from __future__ import annotations
@@ -51,6 +51,19 @@ _PARKED: tuple[tuple[Draw, float], ...] = (
     (_parked_motorcycle, 0.04),
     (vehicles.trailer, 0.01),
 )
+_CAMPUS_MOVING: tuple[tuple[Draw, float], ...] = (
+    (vehicles.car, 0.40),
+    (vehicles.rigid_bus, 0.01),
+    (_ridden_motorcycle, 0.22),
+    (_ridden_bicycle, 0.37),
+)
+_CAMPUS_PARKED: tuple[tuple[Draw, float], ...] = (
+    (vehicles.car, 0.74),
+    (_parked_motorcycle, 0.14),
+    (_parked_bicycle, 0.12),
+)
+FLEETS = {"town": (_MOVING, _PARKED), "campus": (_CAMPUS_MOVING, _CAMPUS_PARKED)}
+"""By `Style.fleet`: who drives and who parks, with their shares."""
 
 
 def choose(rng: np.random.Generator, table: tuple[tuple[Draw, float], ...]) -> Model:
@@ -73,7 +86,7 @@ def park(plan: Plan) -> None:
         x = street.start_m
         while x < street.end_m:
             if rng.random() < street.style.parked and plan.open_road(x):
-                model = choose(rng, _PARKED)
+                model = choose(rng, FLEETS[street.style.fleet][1])
                 turn = math.pi * ((side == 0) != (rng.random() < 0.1)) + rng.normal(0, 0.015)
                 middle = x + model.size[0] / 2
                 if plan.open_road(x + model.size[0]):
@@ -92,7 +105,7 @@ def drive_lanes(plan: Plan) -> None:
             offset = plan.lane_offset(direction, lane)
             reach = street.end_m - street.start_m
             for _ in range(rng.poisson(street.style.traffic * reach / 100)):
-                model = choose(rng, _MOVING)
+                model = choose(rng, FLEETS[street.style.fleet][0])
                 start = float(rng.uniform(street.start_m, street.end_m))
                 swing = float(rng.normal(0, 0.12))
                 track = AlongRoad(street, offset + swing, start, direction * speed, direction)
@@ -120,7 +133,7 @@ def _branch(plan: Plan, branch: Float64, way: int) -> None:
             x = branch[0] + ahead * cos - beside * sin
             y = branch[1] + ahead * sin + beside * cos
             turn = yaw + (math.pi if side > 0 else 0.0)
-            if rng.random() < 0.35:
+            if rng.random() < plan.street.style.side_traffic:
                 first = ahead < mouth + 3
                 speed = 0.0 if side > 0 and first else float(rng.uniform(2.0, 6.0))
                 if side > 0 and not first:
@@ -138,7 +151,7 @@ def walk(plan: Plan) -> None:
     for side in (0, 1):
         for _ in range(rng.poisson(street.style.walkers * reach / 100)):
             walker(plan, float(rng.uniform(street.start_m, street.end_m)), side)
-        for _ in range(rng.poisson(0.02 * reach)):
+        for _ in range(rng.poisson(0.02 * street.style.bicycles * reach)):
             stand_bicycle(plan, float(rng.uniform(street.start_m, street.end_m)), side)
     for x in street.ground.crossings[:, 0]:
         if rng.random() < 0.5:
@@ -162,9 +175,25 @@ def walker(plan: Plan, x: float, side: int) -> bool:
     model = choose(rng, _PEOPLE)
     if rng.random() < 0.35:
         track = plan.beside(x, offset, float(rng.uniform(0, 2 * math.pi)))
-        return plan.kerb_clearance(track, 0.6, 0.6) > 0 and plan.put(model, track)
+        placed = plan.kerb_clearance(track, 0.6, 0.6) > 0 and plan.put(model, track)
+        return placed and _accompany(plan, x, offset, 0.0)
     ahead, speed = 1 if rng.random() < 0.5 else -1, float(rng.uniform(0.7, 1.7))
-    return plan.put(model, AlongRoad(street, offset, x, ahead * speed, ahead), speed)
+    placed = plan.put(model, AlongRoad(street, offset, x, ahead * speed, ahead), speed)
+    return placed and _accompany(plan, x, offset, ahead * speed)
+
+
+def _accompany(plan: Plan, x: float, offset: float, speed: float) -> bool:
+    """Put someone beside a pedestrian, by the style's chance and where there is room; say True."""
+    rng, street = plan.rng, plan.street
+    if street.style.company > 0 and rng.random() < street.style.company:
+        model = people.adult(rng) if rng.random() < 0.85 else people.child(rng)
+        apart = float(rng.uniform(0.9, 1.1)) * (1 if rng.random() < 0.5 else -1)
+        if speed:
+            ahead = 1 if speed > 0 else -1
+            plan.put(model, AlongRoad(street, offset + apart, x, speed, ahead), abs(speed))
+        else:
+            plan.put(model, plan.beside(x, offset + apart, float(rng.uniform(0, 2 * math.pi))))
+    return True
 
 
 def stand_bicycle(plan: Plan, x: float, side: int) -> bool:

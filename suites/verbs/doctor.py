@@ -20,13 +20,29 @@ _PACKAGES = ("torch", "numpy", "numba", "lightning-fabric", "sacred", "setuptool
 
 
 def doctor(
-    subject: str | None, name: str | None, *, data: Path | None, plugs: Collection[Path]
+    subject: str | None,
+    name: str | None,
+    *,
+    data: Path | None,
+    plugs: Collection[Path],
+    look: Callable[[], int],
 ) -> int:
-    """Look at the machine, or at one subject; returns 0, or 2 if something needs the user."""
+    """Look at the machine, or at one subject.
+
+    Args:
+        subject: What to look at; None: the machine.
+        name: Which one of its kind.
+        data: The data root; None: the environment's.
+        plugs: Every ``--plug``.
+        look: Looks at a data set.
+
+    Returns:
+        0, or 2 if something needs the user.
+    """
     if subject is None:
         return _machine(data)
     subjects: Mapping[str, Callable[[], int]] = {
-        "data": lambda: _data(name, data, plugs),
+        "data": look,
         "gpu": _gpu,
         "weights": _weights,
         "plugin": lambda: _plugin(name, plugs),
@@ -50,33 +66,6 @@ def _machine(data: Path | None) -> int:
     _say("data", str(root) if root else f"none ({DATA_VARIABLE}); the built-in world needs none")
     _say("weights", os.environ.get("LIMA_BENCH_WEIGHTS") or "none (LIMA_BENCH_WEIGHTS)")
     return 0
-
-
-def _data(name: str | None, data: Path | None, plugs: Collection[Path]) -> int:
-    """Read the first frame of every split of a data set."""
-    from lima_bench.datasets.api import DATASETS
-
-    load_plugs(plugs)
-    if name is None:
-        raise UserError("lima-bench doctor data", "Which data set?", "doctor data nuscenes")
-    reader = DATASETS.get(name, f"lima-bench doctor data {name}")()
-    root = data_root(data)
-    if root is None:
-        raise UserError("--data", "No data root is given.", f"Give --data DIR or {DATA_VARIABLE}.")
-    _say("manifest", reader.manifest(root / name)[:16])
-    trouble = 0
-    for split in ("pretrain", "train", "val"):
-        try:
-            frames = reader.frames(root / name, split)
-            sample = reader.load(frames[0])
-        except UserError as error:
-            _say(split, str(error))
-            trouble = 2
-            continue
-        labelled = "labelled" if sample.labels is not None else "without labels"
-        text = f"{len(frames)} frames; the first has {len(sample.points)} points"
-        _say(split, f"{text}, {len(sample.cameras)} images, {labelled}")
-    return trouble
 
 
 def _gpu() -> int:

@@ -33,7 +33,7 @@ def make_card(n_classes: int = 3) -> Card:
         frame_axes="x ahead, y left, z up",
         intensity=Intensity(minimum=0, maximum=255),
         classes=tuple(ClassInfo(name=name, colour=(0, 0, 0)) for name in names),
-        labels={},
+        labels=dict(enumerate(range(n_classes))),
     )
 
 

@@ -183,6 +183,9 @@ def test_an_interrupted_run_leaves_no_worker_and_goes_on(
     behave(tmp_path, pretrain="forever")
     driver = drive(tmp_path / "store")
     wait_for(lambda: [c for c in calls(tmp_path, "begin") if c[0] == "pretrain"])
+    # What was computed but not yet recorded is rightly computed again.
+    caches = ("world", "features", "superpixels")
+    wait_for(lambda: all(any((tmp_path / "store" / s).rglob("*.json")) for s in caches))
     workers = [int(pid) for _, _, pid in calls(tmp_path, "begin")]
     finished = calls(tmp_path)
     driver.send_signal(number)
