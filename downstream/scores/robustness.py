@@ -1,7 +1,7 @@
 """How much a backbone suffers from corruptions: mean corruption error and mean resilience.  Pure.
 
-Offers `Robustness`, `robustness`, `BASELINE` and `CLEAN_BASELINE`. With the mIoU of corruption i at
-severity l, all in percent, and b the baseline's:
+Offers `Robustness`, `robustness`, `BASELINE` and `CLEAN_BASELINE`. With the mIoU of corruption i
+at severity l, all in percent, and b the baseline's:
 
     CE_i = sum_l (100 - mIoU_il) / sum_l (100 - b_il)      mCE = mean_i CE_i
     RR_i = mean_l mIoU_il / mIoU_clean                     mRR = mean_i RR_i
