@@ -222,12 +222,29 @@ def _why(
 @app.command("list")
 def _list(
     kind: Annotated[str | None, typer.Argument(metavar="KIND")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="DATASET", help="labels: of which data set.")
+    ] = None,
+    data: Data = None,
+    profile: Annotated[
+        str | None, typer.Option(metavar="embedded|smoke", help="labels: of the built-in world.")
+    ] = None,
+    store: Store = None,
     plugs: Plugs = None,
     as_json: AsJson = False,
 ) -> None:
-    """Suites, profiles, recipes, methods, teachers, datasets, backbones, tasks."""
+    """Suites, profiles, recipes, methods, teachers, datasets, backbones, tasks, labels."""
     from lima_bench.suites.verbs import listing
 
+    if kind == "labels":
+        from lima_bench.suites.verbs import labels
+
+        places = {"data": data, "profile": profile, "store": store}
+        wish = labels.Wish(name=name, plugs=tuple(plugs or ()), as_json=as_json, **places)
+        raise typer.Exit(labels.list_labels(wish))
+    if name is not None:
+        where = f"lima-bench list {kind} {name}"
+        raise UserError(where, "Only labels are of a data set.", f"lima-bench list labels {name}")
     raise typer.Exit(listing.list_things(kind, tuple(plugs or ()), as_json=as_json))
 
 

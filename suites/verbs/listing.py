@@ -23,7 +23,7 @@ _PLANNED = "not built yet"
 def list_things(kind: str | None, plugs: Collection[Path], *, as_json: bool) -> int:
     """Print one kind, or every kind; returns the exit code."""
     if kind is not None and kind not in KINDS:
-        raise unknown_name(f"lima-bench list {kind}", "list", kind, KINDS)
+        raise unknown_name(f"lima-bench list {kind}", "list", kind, [*KINDS, "labels"])
     load_plugs(plugs)
     found = {name: make() for name, make in KINDS.items() if kind in (None, name)}
     if as_json:
