@@ -1,6 +1,6 @@
 """Point and label files: flat binary arrays, checked before anyone trusts them.
 
-Offers `read_scan` and `read_labels`.
+Offers `read_scan`, `read_labels` and `refuse_strange_points`.
 """
 
 from __future__ import annotations
@@ -26,8 +26,6 @@ def read_scan(path: Path, columns: int) -> Float32:
     """
     size = _size(path, "scan")
     row = 4 * columns
-    if size == 0:
-        raise UserError(path, "This scan is empty: it holds no points.", _AGAIN)
     if size % row:
         raise UserError(
             path,
@@ -36,13 +34,24 @@ def read_scan(path: Path, columns: int) -> Float32:
             _AGAIN,
         )
     rows: Float32 = np.fromfile(path, dtype="<f4").reshape(-1, columns)
+    refuse_strange_points(path, rows)
+    return rows
+
+
+def refuse_strange_points(path: Path, rows: Float32) -> None:
+    """Refuse a scan (N, columns) without points, or with values that are not numbers.
+
+    Raises:
+        UserError: Names the file and how many points are strange.
+    """
+    if not len(rows):
+        raise UserError(path, "This scan is empty: it holds no points.", _AGAIN)
     finite = np.isfinite(rows)
     if not finite.all():
         strange = int((~finite).any(axis=1).sum())
         raise UserError(
             path, f"{strange} of {len(rows)} points are not numbers (NaN or infinite).", _AGAIN
         )
-    return rows
 
 
 def read_labels(path: Path, dtype: str, n_points: int) -> npt.NDArray[np.unsignedinteger[Any]]:

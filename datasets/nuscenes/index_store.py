@@ -116,7 +116,7 @@ def _read(place: Path) -> Index | None:
     try:
         # The view as a plain array: a memmap is slow to take a row from.
         columns = {
-            path.stem: np.asarray(np.lib.format.open_memmap(path, mode="r"))
+            path.stem: np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
             for path in place.glob("*.npy")
         }
         return index_of(columns)

@@ -32,7 +32,7 @@ def _row(plan: Plan, side: int, back_m: float, *, near: bool) -> None:
         depth = float(rng.uniform(8, 11) if detached else rng.uniform(10, 16))
         set_back = rng.uniform(3.0, 9.0) if detached or not paved else rng.uniform(0.2, 1.0)
         offset = plan.street.behind_walk(side) + back_m + set_back + depth / 2 + 1.0
-        if rng.random() < (0.85 if near else 0.6):
+        if rng.random() < (0.85 if near else 0.6) * style.built:
             turn = 0.0 if side == 0 else math.pi
             track = plan.beside(x + width / 2, _sign(side) * offset, turn)
             if plan.kerb_clearance(track, width, depth + 2) > 2.6:

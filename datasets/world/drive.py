@@ -67,10 +67,10 @@ def record(spec: WorldSpec, expedition: Expedition, trip: Trip) -> Recording:
         expedition: Whose rig, and which town.
         trip: One of its trips, or a `teacher_trip`.
     """
-    rig = expedition.rig
+    rig, style = trip.rig or expedition.rig, trip.style or expedition.style
     seed = derive_seed(spec.seed, "world", expedition.town, trip.split, trip.index)
     last = (trip.keyframes - 1) * rig.period_s
-    scene = draw_showing(seed, expedition.style, rig, trip.keyframes, all_classes=trip.all_classes)
+    scene = draw_showing(seed, style, rig, trip.keyframes, all_classes=trip.all_classes)
     place = trip.index + 100_000 * _SPLITS.index(trip.split)
     start = _EPOCH_US + _BETWEEN_RECORDINGS_US * place
     shadows = standing_shadows(scene, last) if rig.cameras else None
@@ -95,13 +95,14 @@ def record(spec: WorldSpec, expedition: Expedition, trip: Trip) -> Recording:
                 more_scans=tuple(
                     _look(now, mount, stamp, trip.air).scan for mount in rig.more_lidars
                 ),
+                labelled=keyframe >= trip.unlabelled,
             )
         )
     return Recording(
         name=trip.name,
         split=trip.split,
-        description=f"{scene.weather.name}, {expedition.style.name} street",
-        town=f"world-{expedition.style.name}-{trip.split}",
+        description=f"{scene.weather.name}, {style.name} street",
+        town=f"world-{style.name}-{trip.split}",
         moments=tuple(moments),
         air=trip.air,
     )

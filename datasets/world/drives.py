@@ -225,8 +225,9 @@ class SynLidarDrive(LidarDrive):
         val_scans: Scans of each of 00, 04 and 07.
     """
 
-    train_scans: Scans = 30
-    val_scans: Scans = 10
+    train_scans: Scans = 20
+    val_scans: Scans = 8
+    azimuths: Positive = 220
 
 
 class Daps3dDrive(LidarDrive):
@@ -237,8 +238,9 @@ class Daps3dDrive(LidarDrive):
         daps2_scans: Scans of each of the three sequences of DAPS-2.
     """
 
-    daps1_scans: Scans = 6
-    daps2_scans: Scans = 16
+    daps1_scans: Scans = 8
+    daps2_scans: Scans = 36
+    max_range_m: float = Field(default=50.0, gt=5)
 
 
 class Synth4dDrive(LidarDrive):
@@ -253,6 +255,11 @@ class Synth4dDrive(LidarDrive):
     train_frames: Count = 75
     val_frames: Count = 8
     kitti_frames: Count = 6
+
+    @property
+    def kitti_val_frames(self) -> int:
+        """Validation frames of each town of the 64-beam set."""
+        return -(-self.kitti_frames // 3)
 
 
 class NuScenesCDrive(DriveSettings):

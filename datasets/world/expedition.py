@@ -30,6 +30,9 @@ class Trip:
         all_classes: Whether every scored class must show.
         sweeps: Non-key scans between two keyframes.
         air: What hangs in the air, as in `Recording.air`.
+        style: Of its streets, where they differ from the expedition's.
+        rig: Its sensors, where they differ from the expedition's.
+        unlabelled: How many of the first keyframes have no point labels.
     """
 
     name: str
@@ -39,6 +42,9 @@ class Trip:
     all_classes: bool
     sweeps: int = 0
     air: str = ""
+    style: Style | None = None
+    rig: Rig | None = None
+    unlabelled: int = 0
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ from lima_bench.datasets.world.things import AlongRoad, Model, Still, Thing, Tra
 
 EGO_SIZE = (4.3, 1.85, 1.6)
 _EGO_MIDDLE_M = 1.4
+ROBOT_SIZE = (1.2, 0.8, 1.0)
+NO_LANE = -1
 
 
 @dataclass(frozen=True)
@@ -26,17 +28,24 @@ class Ego:
 
     Attributes:
         track: Of the origin.
-        lane: Lane index counted from the middle of the road.
+        lane: Lane index counted from the middle of the road; `NO_LANE` for a machine on the
+            sidewalk, whose origin is below its middle.
     """
 
     track: AlongRoad
     lane: int
 
+    @property
+    def size(self) -> tuple[float, float, float]:
+        """Length, width, height in metres."""
+        return ROBOT_SIZE if self.lane == NO_LANE else EGO_SIZE
+
     def body_poses(self, times_s: Float64) -> Float64:
         """Poses (T, 4) of the middle of the car's body."""
         poses = self.track.poses(times_s)
-        poses[:, 0] += _EGO_MIDDLE_M * np.cos(poses[:, 3])
-        poses[:, 1] += _EGO_MIDDLE_M * np.sin(poses[:, 3])
+        middle_m = 0.0 if self.lane == NO_LANE else _EGO_MIDDLE_M
+        poses[:, 0] += middle_m * np.cos(poses[:, 3])
+        poses[:, 1] += middle_m * np.sin(poses[:, 3])
         return poses
 
 

@@ -16,7 +16,7 @@ from lima_bench.common.seeds import derive_seed
 from lima_bench.datasets.sample import Float64
 from lima_bench.datasets.world import backcountry, backdrop, cast, traffic
 from lima_bench.datasets.world.claims import Claims
-from lima_bench.datasets.world.plan import EGO_SIZE, Ego, Plan
+from lima_bench.datasets.world.plan import NO_LANE, Ego, Plan
 from lima_bench.datasets.world.shapes import Shapes, concatenate
 from lima_bench.datasets.world.street import Street, Style, draw_street
 from lima_bench.datasets.world.things import AlongRoad, Thing
@@ -115,9 +115,11 @@ def draw_scene(
     times = np.arange(times_s[0] - 0.1, times_s[1] + 0.2, 0.1)
     lane = int(rng.integers(street.ground.lanes))
     offset = -(street.ground.median + street.ground.lane_width * (lane + 0.5))
+    if style.on_walk:
+        lane, offset = NO_LANE, -(street.behind_walk(1) - float(street.ground.walk[1]) / 2 - 0.2)
     ego = Ego(AlongRoad(street, offset, 0.0, speed, 1), lane)
     plan = Plan(rng, street, ego, travel_m, Claims(times))
-    plan.claims.take(ego.body_poses(times), EGO_SIZE[0], EGO_SIZE[1], apart_m=0.3)
+    plan.claims.take(ego.body_poses(times), *ego.size[:2], apart_m=0.3)
     fill = backcountry.fill if style.wild else _fill_street
     fill(plan, all_classes=all_classes)
     turn, shift = rng.uniform(0, 2 * math.pi), rng.uniform(200, 1800, 2)

@@ -45,6 +45,8 @@ class Style:
         rare: Chance of each rare class (bus, trailer, ...) in a street that need not show it.
         lacks: Rare things that the town does not have: ``trailer``, ``bus``, ``truck``.
         fleet: Who drives and who parks, by name; see `lima_bench.datasets.world.traffic`.
+        company: Chance that a pedestrian is not alone.
+        built: Times the chance that a plot of ours carries a building.
         bicycles: How many times as many parked bicycles as in a street of ours.
         bushes: Likewise, bushes.
         bins: Likewise, refuse bins; above 1, some stand near the ego's way.
@@ -52,6 +54,11 @@ class Style:
         pace: The ego's speed as a share of a car's.
         wild: Whether the way leads through open country instead (`lima_bench.datasets.world.wild`).
         thickets: There, bushes per 100 m and side.
+        narrow: Chance of one lane per direction rather than two.
+        bays: Chance of a parking strip per side.
+        side_traffic: Chance of a vehicle at each place of a branch road.
+        walk_m: Narrowest and widest sidewalk.
+        on_walk: Whether the ego is a small machine that keeps to the sidewalk.
     """
 
     name: str
@@ -71,6 +78,8 @@ class Style:
     rare: float
     lacks: tuple[str, ...] = ()
     fleet: Literal["town", "campus"] = "town"
+    company: float = 0.0
+    built: float = 1.0
     bicycles: float = 1.0
     bushes: float = 1.0
     bins: float = 1.0
@@ -78,6 +87,11 @@ class Style:
     pace: float = 1.0
     wild: bool = False
     thickets: float = 0.0
+    narrow: float = 0.6
+    bays: float = 0.75
+    side_traffic: float = 0.35
+    walk_m: tuple[float, float] = (1.8, 3.2)
+    on_walk: bool = False
 
 
 CITY = Style(
@@ -223,9 +237,9 @@ def draw_street(
     start = -BEYOND_M
     profile = draw_profile(rng, style, start, travel_m + BEYOND_M)
     branches = _branches(rng, profile, start, travel_m)
-    lanes = 1 if rng.random() < 0.6 else 2
+    lanes = 1 if rng.random() < style.narrow else 2
     median = rng.uniform(0.5, 1.4) if rng.random() < style.median else 0.0
-    parking = np.where(rng.random(2) < 0.75, _STRIP_M, 0.0)
+    parking = np.where(rng.random(2) < style.bays, _STRIP_M, 0.0)
     cycle = np.where(rng.random(2) < style.cycle_path, rng.uniform(1.3, 2.0, 2), 0.0)
     paved = np.where(rng.random(2) < style.urban, rng.uniform(3.0, 9.0, 2), 0.0)
     if all_classes:
@@ -240,7 +254,7 @@ def draw_street(
         median=float(median),
         parking=parking,
         cycle=cycle,
-        walk=rng.uniform(1.8, 3.2, 2),
+        walk=rng.uniform(*style.walk_m, 2),
         paved=paved,
         branches=branches,
         crossings=_crossings(rng, branches, travel_m),
