@@ -25,31 +25,11 @@ from lima_bench.suites.identity import VARIABLE, data_root, world_identity
 from lima_bench.suites.job import Job
 from lima_bench.suites.schema import Data, Splits
 from lima_bench.suites.session import load_plugs, store_folder
+from lima_bench.suites.verbs.listing import Wish
 
 SHARES = ("1%", "5%", "10%", "20%", "25%", "50%", "100%")
 WORLD = "embedded"
 """The world that is looked at where neither data nor a profile is named."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wish:
-    """What was asked for.
-
-    Attributes:
-        name: Data-set id, with or without a variant of its card; None: all that lie there.
-        data: The data root; None: the environment's.
-        profile: The built-in world of this profile (``embedded``, ``smoke``) instead.
-        store: The store's folder; None: the environment's, else ``runs``.
-        plugs: Every ``--plug``.
-        as_json: For programs.
-    """
-
-    name: str | None = None
-    data: Path | None = None
-    profile: str | None = None
-    store: Path | None = None
-    plugs: Collection[Path] = ()
-    as_json: bool = False
 
 
 @dataclass(frozen=True)
