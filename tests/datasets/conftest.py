@@ -1,6 +1,7 @@
 """A small drive with every kind of content, for writing and reading back."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -189,3 +190,20 @@ def semantickitti_root(
     ]
     write_tables([write_recording(d, root) for d in drives], root, pretrain=["03"])
     return root, drives
+
+
+@pytest.fixture(scope="session")
+def one_a_cell_drive(drive: Callable[..., Recording]) -> Callable[..., Recording]:
+    """As `drive`, with at most one point in each cell of a scan's range image."""
+
+    def one_a_cell(rng: np.random.Generator, seen: LidarScan) -> LidarScan:
+        beams, columns = len(seen.beams.elevations_rad), len(seen.beams.azimuths_rad)
+        cells = np.sort(rng.choice(beams * columns, len(seen.points), replace=False))
+        return replace(seen, column=cells // beams, ring=cells % beams)
+
+    def make(*arguments: object, **settings: object) -> Recording:
+        rng, recording = np.random.default_rng(0), drive(*arguments, **settings)
+        moments = [replace(m, scan=one_a_cell(rng, m.scan)) for m in recording.moments]
+        return replace(recording, moments=tuple(moments))
+
+    return make
