@@ -16,10 +16,12 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.index import opening_rows
 from benchmarks.layers import MM_SIDE
+from benchmarks.nuscenes_tables import FEW
 from benchmarks.rows import Row, interleave
 from benchmarks.streets import spec
-from lima_bench.datasets.nuscenes.index import open_index
+from lima_bench.datasets.nuscenes.index import build_index
 from lima_bench.datasets.nuscenes.reader import NuScenes
 from lima_bench.datasets.nuscenes.rows import recording_tables
 from lima_bench.datasets.nuscenes.writer import VERSION, write_recording, write_tables
@@ -33,8 +35,9 @@ AIM_MS = 50.0
 
 
 def rows(quick: bool) -> list[Row]:
-    """World first, then the index of what was written."""
-    return [*_world_rows(quick), *_index_rows(quick)]
+    """World first, then the index of what was written, then that of tables with a real shape."""
+    opened = opening_rows("data/nuscenes", 2 if quick else FEW, rounds=1 if quick else 5)
+    return [*_world_rows(quick), *_index_rows(quick), *opened]
 
 
 def _world_rows(quick: bool) -> list[Row]:
@@ -92,8 +95,7 @@ def _many_scenes(recording: Recording, copies: int, root: Path) -> int:
 
 
 def _open(root: Path, n_frames: int) -> None:
-    open_index.cache_clear()
-    assert len(NuScenes().frames(root, "train")) == n_frames
+    assert len(build_index(root / VERSION, NuScenes.card).samples) == n_frames
 
 
 def _open_by_devkit(root: Path) -> None:

@@ -27,7 +27,7 @@ GROUPS: tuple[str, ...] = (
 )
 """In the order in which they run; each is the module ``benchmarks.<group>``."""
 
-ON_REQUEST: tuple[str, ...] = ("embedded", "setup")
+ON_REQUEST: tuple[str, ...] = ("embedded", "setup", "index")
 """Too long for every run."""
 
 

@@ -27,6 +27,8 @@ FULL, FEW = 850, 20
 
 RADARS = ("FRONT", "FRONT_LEFT", "FRONT_RIGHT", "BACK_LEFT", "BACK_RIGHT")
 INTERVAL_US = 500_000
+MAP_FILE = "map.png"
+LOG_SCENES = 12
 START_US = 1_531_000_000_000_000
 BOXES_PER_SCENE, BOX_SAMPLES = 76, 18
 """Objects of a scene, and keyframes in which each is seen."""
@@ -45,7 +47,9 @@ def write_version(root: Path, n_scenes: int, version: str = "v1.0-trainval") -> 
     card = Card.read(CARD)
     channels = [LIDAR, *card.cameras, *(f"RADAR_{place}" for place in RADARS)]
     names = (*card.splits["train"], *card.splits["val"])[:n_scenes]
-    tables = fixed_tables(card, channels, ["log"], "map.png")
+    (root / MAP_FILE).touch()  # the official kit looks whether it is there
+    logs = [_token("log", number) for number in range(0, len(names), LOG_SCENES)]
+    tables = fixed_tables(card, channels, logs, MAP_FILE)
     for table, rows in tables.items():
         (folder / f"{table}.json").write_text(json.dumps(rows, indent=0))
     fixed = _Fixed(
@@ -75,6 +79,8 @@ class _Tables:
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self._folder, self._stack = folder, stack
         self._files: dict[str, TextIO] = {}
+        self._labels = folder.parent / "lidarseg" / folder.name
+        self._labels.mkdir(parents=True)
 
     def add(self, table: str, row: Row) -> None:
         """Append a row, one field a line."""
@@ -87,6 +93,13 @@ class _Tables:
         else:
             file.write(",\n")
         file.write(_text(row))
+
+    def add_labels(self, token: str) -> None:
+        """Append the row of a label file; the file is empty, but the official kit counts them."""
+        path = self._labels / f"{token}_lidarseg.bin"
+        path.touch()
+        name = path.relative_to(self._folder.parent).as_posix()
+        self.add("lidarseg", {"token": token, "sample_data_token": token, "filename": name})
 
 
 def _text(row: Row) -> str:
@@ -117,8 +130,8 @@ def _write_scene(tables: _Tables, number: int, name: str, fixed: _Fixed) -> None
     n_samples = 40 + (number < 149)
     samples = [_token("sample", name, i) for i in range(n_samples)]
     start_us = START_US + number * 1_000_000_000
-    log = _token("log", number // 12)
-    if number % 12 == 0:
+    log = _token("log", number - number % LOG_SCENES)
+    if number % LOG_SCENES == 0:
         tables.add("log", {"token": log, "logfile": "n015", "vehicle": "n015", "location": "town"})
     scene = {"token": _token("scene", name), "log_token": log, "nbr_samples": n_samples}
     ends = {"first_sample_token": samples[0], "last_sample_token": samples[-1]}
@@ -155,9 +168,7 @@ def _write_sensor(
         tables.add("sample_data", {"token": token, **parents, **seen, **form, **links})
         tables.add("ego_pose", {"token": token, "timestamp": time, **_pose(time - start_us)})
         if is_key and channel == LIDAR:
-            labels = f"lidarseg/v1.0-trainval/{token}_lidarseg.bin"
-            row = {"token": token, "sample_data_token": token, "filename": labels}
-            tables.add("lidarseg", row)
+            tables.add_labels(token)
 
 
 def _files(channel: str, samples: list[str], start_us: int) -> Iterator[tuple[int, str, bool]]:

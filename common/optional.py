@@ -26,4 +26,7 @@ def optional(package: str, *, extra: str) -> ModuleType:
 
 def available(package: str) -> bool:
     """Whether `package` could be imported; nothing is loaded."""
-    return importlib.util.find_spec(package) is not None
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ModuleNotFoundError:  # of a package inside another one, the outer is absent
+        return False

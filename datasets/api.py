@@ -7,7 +7,7 @@ A data set is a class with a `card`, a `version`, ``frames(root, split)`` and ``
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar, runtime_checkable
 
@@ -25,6 +25,7 @@ __all__ = [
     "Camera",
     "Card",
     "Dataset",
+    "FilesListed",
     "Frame",
     "PixelLabelled",
     "Sample",
@@ -82,6 +83,17 @@ class PixelLabelled(Protocol):
         """Those ids as train ids of the card, `IGNORE` where points have no such class."""
 
 
+@runtime_checkable
+class FilesListed(Protocol):
+    """What a data set may offer beside `Dataset`: the files of a frame, to look for all of them.
+
+    A set of a million files is so checked in minutes, where to load it would take days.
+    """
+
+    def files(self, frame: Frame) -> Iterable[Path]:
+        """Scan, labels and images of `frame`, whether or not they exist."""
+
+
 DATASETS: Registry[type[Dataset]] = Registry(
     "dataset",
     {
@@ -91,8 +103,11 @@ DATASETS: Registry[type[Dataset]] = Registry(
         "semantickitti": "lima_bench.datasets.semantickitti.reader:SemanticKitti",
         "semanticstf": "lima_bench.datasets.semanticstf.reader:SemanticStf",
         "nuscenes_c": "lima_bench.datasets.nuscenes_c.reader:NuScenesC",
+        "semanticposs": "lima_bench.datasets.semanticposs.reader:SemanticPoss",
         "scribblekitti": "lima_bench.datasets.scribblekitti.reader:ScribbleKitti",
+        "synlidar": "lima_bench.datasets.synlidar.reader:SynLidar",
         "synth4d": "lima_bench.datasets.synth4d.reader:Synth4d",
+        "waymo": "lima_bench.datasets.waymo.reader:Waymo",
     },
 )
 

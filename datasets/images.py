@@ -5,6 +5,9 @@ Offers `read_image`.
 
 from __future__ import annotations
 
+import io
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
@@ -21,7 +24,7 @@ def read_image(camera: Camera) -> npt.NDArray[np.uint8]:
     """
     again = "Get this file again from where the data set came from."
     try:
-        with Image.open(camera.image) as file:
+        with Image.open(_source(camera)) as file:
             width, height = file.size
             if (width, height) != (camera.width, camera.height):
                 raise UserError(
@@ -35,3 +38,9 @@ def read_image(camera: Camera) -> npt.NDArray[np.uint8]:
         raise UserError(camera.image, "This image is missing.", again) from error
     except (OSError, SyntaxError, ValueError) as error:
         raise UserError(camera.image, f"This image cannot be read: {error}.", again) from error
+
+
+def _source(camera: Camera) -> Path | io.BytesIO:
+    """What to open: the file, or the bytes that lie inside a larger one."""
+    image = camera.image
+    return image if isinstance(image, Path) else io.BytesIO(image.read())

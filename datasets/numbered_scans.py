@@ -1,7 +1,7 @@
 """Sequences in KITTI's manner: folders of numbered scans with one label file beside each.
 
-Offers `first_folder` (where the sequences lie), `scan_stems` (a sequence's scans by number) and
-`class_ids` (a label file without the instances in its high half).
+Offers `first_folder` (where the sequences lie), `nothing_here` (they lie nowhere), `scan_stems` (a
+sequence's scans by number) and `class_ids` (labels without the instances in their high half).
 """
 
 from __future__ import annotations
@@ -30,8 +30,13 @@ def first_folder(root: Path, places: tuple[str, ...], title: str, how: str) -> P
     for place in places:
         if (root / place).is_dir():
             return root / place
+    raise nothing_here(root, title, how)
+
+
+def nothing_here(root: Path, title: str, how: str) -> UserError:
+    """The error for a data root without the data set; arguments as of `first_folder`."""
     what = f"There is no {title} here." if root.is_dir() else "This folder does not exist."
-    raise UserError(root, what, how)
+    return UserError(root, what, how)
 
 
 def scan_stems(folder: Path, how: str) -> list[str]:

@@ -51,13 +51,33 @@ class Frame:
 
 
 @dataclass(frozen=True)
+class EncodedImage:
+    """A JPEG or PNG that lies inside a larger file (Waymo); plain data that travels.
+
+    Attributes:
+        file: The file that holds it.
+        place: Where in that file, for messages.
+        read: Gives its bytes.
+    """
+
+    file: Path
+    place: str
+    read: Callable[[], bytes] = field(compare=False, repr=False)
+
+    def __str__(self) -> str:
+        """The file and the place in it."""
+        return f"{self.file}: {self.place}"
+
+
+@dataclass(frozen=True)
 class Camera:
     """One image and how it looks at the world.
 
     Attributes:
         name: The camera, e.g. ``CAM_FRONT``.
         id: The image, unique within the data set (nuScenes: its sample_data token).
-        image: The image file; `lima_bench.datasets.images.read_image` reads it.
+        image: The image file, or where it lies inside a larger file;
+            `lima_bench.datasets.images.read_image` reads either.
         intrinsic: 3x3, pixels of the full-size image; pixel centres are whole numbers.
         camera_to_global: 4x4 at the camera's own time; camera axes are x right, y down, z ahead.
         width: Pixels of the file.
@@ -68,7 +88,7 @@ class Camera:
 
     name: str
     id: str
-    image: Path
+    image: Path | EncodedImage
     intrinsic: Float64
     camera_to_global: Float64
     width: int

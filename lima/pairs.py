@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lima_bench.common.errors import UserError
+from lima_bench.datasets.lens import distort
 from lima_bench.datasets.rigid import apply, inverse
 from lima_bench.datasets.sample import Camera, Float64, Int64, Sample
 
@@ -95,12 +96,17 @@ def project(sample: Sample, *, rounding: Rounding, min_depth_m: float = 1.0) -> 
 def image_points(sample: Sample, camera: Camera) -> tuple[Float64, npt.NDArray[np.float64]]:
     """Where every point falls in one image: coordinates (N, 2) as (u, v), and depth (N,) in metres.
 
-    Coordinates of points at or behind the camera mean nothing.
+    Coordinates of points at or behind the camera mean nothing; they are NaN for points that a
+    distorting lens cannot show.
     """
     assert sample.lidar_to_global is not None
     to_camera = inverse(camera.camera_to_global) @ sample.lidar_to_global
     rays = apply(to_camera, sample.points)
     depth = rays[:, 2]
+    if camera.distortion is not None:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            bent = distort(rays[:, :2] / depth[:, None], camera.distortion)
+        return bent @ camera.intrinsic[:2, :2].T + camera.intrinsic[:2, 2], depth
     pixels = rays @ camera.intrinsic.T
     with np.errstate(divide="ignore", invalid="ignore"):
         return pixels[:, :2] / pixels[:, 2:], depth

@@ -1,6 +1,7 @@
 """Fixtures that several parts share: where the real recordings lie, one thread for all."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,14 @@ os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLES = Path(os.environ.get("LIMA_BENCH_SAMPLES", ROOT.parent / "shared" / "samples"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What is cached while tests run goes with them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LIMA_BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

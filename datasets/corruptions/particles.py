@@ -17,7 +17,7 @@ import numpy as np
 
 from lima_bench.datasets.corruptions.frame import BRIGHTEST
 from lima_bench.datasets.corruptions.pulse import SPEED_OF_LIGHT_M_S, half_wave, overlap
-from lima_bench.datasets.sample import Float32, Float64, Int64
+from lima_bench.datasets.sample import Bool, Float32, Float64, Int64
 
 UNTOUCHED, DIMMED, SCATTERED = 0, 1, 2
 """State codes: no particle in the beam; a weaker target; the return is a particle (Robo3D)."""
@@ -50,7 +50,7 @@ class Particles:
     Attributes:
         per_m2: Discs on a square metre of the beams' plane.
         mean_diameter_m: Of the balls; diameters are distributed exponentially.
-        largest_m: Where that distribution is cut.
+        largest_m: No ball is larger; hardly any would be.
         reflectivity: Share of light that a particle returns.
     """
 
@@ -120,26 +120,40 @@ def _brightening(ranges_m: Float64) -> Float64:
 def _drawn(ranges_m: Float64, particles: Particles, rng: np.random.Generator) -> _Discs:
     """Discs that touch each beam before its target.
 
-    A disc of radius r touches if its centre lies in the wedge widened by r on both sides.
+    They are of two kinds: centres inside the wedge, and centres at most a radius beside it. Of
+    the second kind there are more the larger discs are, so their sizes are biased.
     """
     mean_radius = particles.mean_diameter_m * math.pi / 8
-    wedge, edges = DIVERGENCE_RAD * ranges_m**2 / 2, 2 * mean_radius * ranges_m
-    count = rng.poisson(particles.per_m2 * (wedge + edges))
+    inside, beside = DIVERGENCE_RAD * ranges_m**2 / 2, 2 * mean_radius * ranges_m
+    count = rng.poisson(particles.per_m2 * (inside + beside))
     beam = np.repeat(np.arange(len(ranges_m)), count)
-    reach, n = ranges_m[beam], len(beam)
-    cut = 1 - math.exp(-particles.largest_m / particles.mean_diameter_m)
-    diameter = -particles.mean_diameter_m * np.log1p(-cut * rng.random(n))
-    radius = diameter / 2 * np.sqrt(1 - rng.uniform(-1, 1, n) ** 2)
-    in_wedge = rng.random(n) * (wedge + edges)[beam] < wedge[beam]
-    share = rng.random(n)
-    distance = np.maximum(reach * np.where(in_wedge, np.sqrt(share), share), radius + 1e-3)
-    half = np.arcsin(np.minimum(radius / distance, 1.0))
-    aside = rng.uniform(-1, 1, n) * (DIVERGENCE_RAD / 2 + half)
-    left = np.minimum(aside + half, DIVERGENCE_RAD / 2)
-    right = np.maximum(aside - half, -DIVERGENCE_RAD / 2)
-    hides = np.clip((left - right) / DIVERGENCE_RAD, 0.0, 1.0)
+    is_inside = rng.random(len(beam)) * (inside + beside)[beam] < inside[beam]
+    radius = _radii(is_inside, particles, rng)
+    share = rng.random(len(beam))
+    distance = ranges_m[beam] * np.where(is_inside, np.sqrt(share), share)
+    distance = np.maximum(distance, radius + 1e-3)
+    half = np.arcsin(radius / distance)
+    edge, place = DIVERGENCE_RAD / 2, rng.uniform(-1, 1, len(beam))
+    aside = np.where(is_inside, place * edge, np.sign(place) * (edge + np.abs(place) * half))
+    hides = np.minimum(aside + half, edge) - np.maximum(aside - half, -edge)
     order = np.lexsort((distance, beam))
-    return _Discs(beam[order], distance[order], hides[order])
+    return _Discs(beam[order], distance[order], np.clip(hides / DIVERGENCE_RAD, 0.0, 1.0)[order])
+
+
+def _radii(is_inside: Bool, particles: Particles, rng: np.random.Generator) -> Float64:
+    """Radii of discs: balls of exponential diameter, cut at a uniform height.
+
+    Where the size counts once more: the sum of two such diameters, and a height from the
+    projection of a uniform disc.
+    """
+    n = len(is_inside)
+    diameter = rng.exponential(particles.mean_diameter_m, (2, n))
+    uniform = rng.uniform(-1, 1, n)
+    projected = np.sqrt(rng.random(n)) * np.cos(2 * np.pi * rng.random(n))
+    ball = np.where(is_inside, diameter[0], diameter.sum(axis=0))
+    height = np.where(is_inside, uniform, projected)
+    radius: Float64 = np.minimum(ball, particles.largest_m) / 2 * np.sqrt(1 - height**2)
+    return radius
 
 
 def _unshaded(discs: _Discs) -> Float64:

@@ -33,6 +33,9 @@ from lima_bench.datasets.nuscenes.tables import Stamp
 FORMAT = 1
 """Raise it when a column is added, dropped or means something else."""
 
+ORIGIN = "folder.txt"
+"""Beside the columns: where the tables lie, so that the index of tables that are gone can go."""
+
 Columns = dict[str, npt.NDArray[Any]]
 Part = TypeVar("Part", Index, Files, Annotations, Strings)
 
@@ -75,8 +78,8 @@ def kept_index(
         index = _read(place)
         if index is None:
             index = build()
-            if _write(index, place):
-                _forget_others(place)
+            if _write(index, place, folder.resolve()):
+                _forget(place)
                 index = _read(place) or index  # whose columns take no memory
     return index
 
@@ -90,10 +93,11 @@ def _one_at_a_time(own: Path) -> Iterator[None]:
         yield
 
 
-def _write(index: Index, place: Path) -> bool:
-    """Keep the index at `place`; False, with a warning, where nothing can be written."""
+def _write(index: Index, place: Path, folder: Path) -> bool:
+    """Keep the index of `folder` at `place`; False, with a warning, where that cannot be done."""
     try:
         with filling(place) as draft:
+            (draft / ORIGIN).write_text(str(folder))
             for name, column in columns_of(index).items():
                 np.save(draft / f"{name}.npy", column, allow_pickle=False)
     except UserError as error:
@@ -123,11 +127,15 @@ def _read(place: Path) -> Index | None:
         return None
 
 
-def _forget_others(place: Path) -> None:
-    """Remove what was kept of the same tables before they changed."""
+def _forget(place: Path) -> None:
+    """Remove what was kept of the same tables before they changed, and of tables that are gone."""
     for other in place.parent.glob(f"{FORMAT}-*"):
         if other != place:
             shutil.rmtree(other, ignore_errors=True)
+    for origin in place.parent.parent.glob(f"*/*/{ORIGIN}"):
+        with contextlib.suppress(OSError, ValueError):
+            if not Path(origin.read_text()).is_dir():
+                shutil.rmtree(origin.parent.parent, ignore_errors=True)
 
 
 def _say(where: object, what: str) -> None:

@@ -22,6 +22,7 @@ WINDOW = 1 << 20
 Row = Mapping[str, Any]
 
 _gap: Callable[[str, int], Any] = re.compile(r"[ \t\n\r]*").match
+_comma: Callable[[str, int], Any] = re.compile(r"[ \t\n\r]*,[ \t\n\r]*(?={)").match
 _scan: Callable[[str, int], tuple[Any, int]] = vars(json.JSONDecoder())["scan_once"]
 
 
@@ -62,15 +63,20 @@ class _Text:
             self._at += 1
         while mark != "]":
             yield self._row()
-            mark = self._next()
+            between = _comma(self._text, self._at)
+            if between:
+                self._at = between.end()
+                continue
+            mark = self._next()  # at the end of the window, of the list, or of what is right
             if mark not in (",", "]"):
                 raise self._broken("Expecting ',' delimiter", self._at)
             self._at += 1
+            self._next()
         if self._next():
             raise self._broken("Extra data", self._at)
 
     def _row(self) -> Row:
-        mark = self._next()
+        """The row that begins where the parser stands."""
         step = self._window
         while True:
             try:
@@ -82,11 +88,10 @@ class _Text:
                     continue
                 message, spot = getattr(error, "msg", "Expecting value"), self._at
                 raise self._broken(message, getattr(error, "pos", spot)) from error
-            if mark != "{":
+            if not isinstance(row, dict):
                 raise UserError(self._path, "A table is a JSON list of rows.", REMEDY)
             self._at = end
-            found: Row = row
-            return found
+            return row
 
     def _next(self) -> str:
         """The next character that means something; empty at the end of the text."""

@@ -86,7 +86,7 @@ class NuScenes:
             labels=None if raw is None else self.card.remap(raw),
             unknown_labels={} if raw is None else self.card.unknown(raw),
             lidar_to_global=pose,
-            cameras=tuple(self._cameras(root, index, row)),
+            cameras=tuple(cameras_of(self.card, root, index, row)),
             boxes=boxes,
             moving=self._moving(index, rows, boxes, raw),
         )
@@ -95,9 +95,10 @@ class NuScenes:
         """Scan, label file and images of `frame`, whether or not they exist."""
         index = open_index(frame.handle["folder"], frame.handle["stamp"], CARD)
         row: int = frame.handle["row"]
-        names = [index.files.filename[int(index.lidar[row])], index.lidarseg.get(frame.id)]
-        scan_and_labels = [index.root / name for name in names if name is not None]
-        return scan_and_labels + [camera.image for camera in self._cameras(index, row)]
+        root: Path = frame.handle["folder"].parent
+        names = [index.files.filename[int(index.lidar[row])], index.lidarseg[row]]
+        images = [root / index.files.filename[f] for f in index.cameras[row].tolist() if f >= 0]
+        return [*(root / name for name in names if name), *images]
 
     def manifest(self, root: Path) -> str:
         """Digest of all tables, of the splits file, and of the keyframe files' names and sizes."""
@@ -119,21 +120,6 @@ class NuScenes:
 
         return max(found.values(), key=merit) if len(found) > 1 else next(iter(found.values()))
 
-    def _cameras(self, root: Path, index: Index, row: int) -> Iterator[Camera]:
-        """The images of frame `row` that exist, in the card's order."""
-        files = index.files
-        for name, file in zip(self.card.cameras, index.cameras[row].tolist(), strict=True):
-            if file >= 0:
-                yield Camera(
-                    name=name,
-                    id=files.token[file],
-                    image=root / files.filename[file],
-                    intrinsic=files.intrinsic[files.calibration[file]].copy(),
-                    camera_to_global=files.sensor_to_global[file].copy(),
-                    width=int(files.size[file, 0]),
-                    height=int(files.size[file, 1]),
-                )
-
     def _moving(
         self, index: Index, points: Float32, boxes: Boxes | None, raw: Int64 | None
     ) -> Bool | None:
@@ -147,6 +133,22 @@ class NuScenes:
         able[[i for i, name in self.card.raw_names.items() if name.startswith(OBJECTS)]] = True
         told: Bool = moving & able[raw]
         return told
+
+
+def cameras_of(card: Card, root: Path, index: Index, row: int) -> Iterator[Camera]:
+    """The images of frame `row` that the tables name, in the card's order."""
+    files = index.files
+    for name, file in zip(card.cameras, index.cameras[row].tolist(), strict=True):
+        if file >= 0:
+            yield Camera(
+                name=name,
+                id=files.token[file],
+                image=root / files.filename[file],
+                intrinsic=files.intrinsic[files.calibration[file]].copy(),
+                camera_to_global=files.sensor_to_global[file].copy(),
+                width=int(files.size[file, 0]),
+                height=int(files.size[file, 1]),
+            )
 
 
 def _raw_labels(root: Path, name: str, n_points: int) -> Int64 | None:

@@ -57,11 +57,10 @@ def write_corrupted(
     frames = NuScenes().frames(nuscenes_root, split)
     places = _rows_by_token(nuscenes_root, {frame.id for frame in frames})
     for done, frame in enumerate(frames, start=1):
-        index, file = places[frame.id]
-        name = index.files.filename[file]
-        write_trees(
-            _clean(index, file), name, frame.id, out_root, RELEASED_VERSION, trees, seed=seed
-        )
+        index, row = places[frame.id]
+        name = index.files.filename[int(index.lidar[row])]
+        clean = _clean(nuscenes_root, index, row)
+        write_trees(clean, name, frame.id, out_root, RELEASED_VERSION, trees, seed=seed)
         report(done, len(frames))
     return len(frames)
 
@@ -99,24 +98,25 @@ def write_trees(
 
 
 def _rows_by_token(root: Path, tokens: set[str]) -> dict[str, tuple[Index, int]]:
-    """Index and file row of each LiDAR token, from whichever version of the tables has it."""
+    """Index and row of the frame of each LiDAR token, from whichever version has it."""
     found: dict[str, tuple[Index, int]] = {}
     for folder in versions(root).values():
         index = open_index(folder, stamp(folder), CARD)
-        for file in index.lidar.tolist():
-            if index.files.token[file] in tokens:
-                found[index.files.token[file]] = index, file
+        for row, file in enumerate(index.lidar.tolist()):
+            token = index.files.token[file]
+            if token in tokens:
+                found[token] = index, row
     return found
 
 
-def _clean(index: Index, file: int) -> RawFrame:
-    """The clean scan with its labels."""
-    token = index.files.token[file]
-    if token not in index.lidarseg:
+def _clean(root: Path, index: Index, row: int) -> RawFrame:
+    """The clean scan of a frame with its labels."""
+    scan = root / index.files.filename[int(index.lidar[row])]
+    if not index.lidarseg[row]:
         raise UserError(
-            index.root / index.files.filename[file],
+            scan,
             "This scan has no lidarseg labels, which corruptions need.",
             "Unpack the nuScenes-lidarseg archive over the data.",
         )
-    rows = read_scan(index.root / index.files.filename[file], columns=5)
-    return RawFrame.of(rows, read_labels(index.root / index.lidarseg[token], "u1", len(rows)))
+    rows = read_scan(scan, columns=5)
+    return RawFrame.of(rows, read_labels(root / index.lidarseg[row], "u1", len(rows)))

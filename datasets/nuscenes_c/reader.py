@@ -5,7 +5,7 @@ Offers `NuScenesC`. Frames are those of nuScenes' val scenes, once for each of t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +16,8 @@ from lima_bench.datasets.card import Card
 from lima_bench.datasets.corruptions.table import CORRUPTIONS
 from lima_bench.datasets.manifest import manifest_digest
 from lima_bench.datasets.nuscenes.annotations import boxes_of
-from lima_bench.datasets.nuscenes.index import Index, open_index
-from lima_bench.datasets.nuscenes.reader import CARD
+from lima_bench.datasets.nuscenes.index import open_index
+from lima_bench.datasets.nuscenes.reader import CARD, cameras_of
 from lima_bench.datasets.nuscenes.tables import read_table, stamp, versions
 from lima_bench.datasets.nuscenes_c.layout import (
     FOLDER,
@@ -76,7 +76,8 @@ class NuScenesC:
         rows = read_scan(scan_file(folder, index.files.filename[file]), columns=5)
         labels = label_file_of(folder, handle["tables"].name, index.files.token[file])
         raw = read_labels(labels, "u1", len(rows)).astype(np.int64)
-        pose = index.files.sensor_to_global[file]
+        pose = index.files.sensor_to_global[file].copy()
+        home = handle["tables"].parent
         condition = frame.id.partition("/")[0]
         keeps_ring = CORRUPTIONS[SPLITS[condition][0]].keeps_ring
         return Sample(
@@ -87,7 +88,7 @@ class NuScenesC:
             labels=self.card.remap(raw),
             unknown_labels=self.card.unknown(raw),
             lidar_to_global=pose,
-            cameras=tuple(_cameras(index, row, self.card.cameras)),
+            cameras=tuple(c for c in cameras_of(self.card, home, index, row) if _is_here(c)),
             boxes=None if index.annotations is None else boxes_of(index.annotations, row, pose),
             condition=condition,
         )
@@ -120,16 +121,17 @@ def _clean_frames(card: Card, home: Path) -> list[Frame]:
     folder = _version(card, home)
     tables = stamp(folder)
     index = open_index(folder, tables, CARD)
-    wanted = frozenset(sequences_of(card, home, WHOLE, index.scenes))
+    scenes = tuple(index.scenes)
+    wanted = frozenset(sequences_of(card, home, WHOLE, scenes))
     return [
         Frame(
-            id=index.files.token[index.lidar[row]],
+            id=index.files.token[int(index.lidar[row])],
             sequence=scene,
             index=position,
             timestamp_s=float(index.files.timestamp_us[index.lidar[row]]) * 1e-6,
             handle={"tables": folder, "stamp": tables, "row": row},
         )
-        for number, scene in enumerate(index.scenes)
+        for number, scene in enumerate(scenes)
         if scene in wanted
         for position, row in enumerate(range(*index.starts[number : number + 2].tolist()))
     ]
@@ -157,17 +159,6 @@ def _of_tree(clean: Frame, split: str, folder: Path) -> Frame:
     )
 
 
-def _cameras(index: Index, row: int, names: Sequence[str]) -> Iterator[Camera]:
-    """The clean images of frame `row` that lie on disk; the corrupted set has none of its own."""
-    files = index.files
-    for name, file in zip(names, index.cameras[row].tolist(), strict=True):
-        if file >= 0 and (index.root / files.filename[file]).is_file():
-            yield Camera(
-                name=name,
-                id=files.token[file],
-                image=index.root / files.filename[file],
-                intrinsic=files.intrinsic[file],
-                camera_to_global=files.sensor_to_global[file],
-                width=int(files.size[file, 0]),
-                height=int(files.size[file, 1]),
-            )
+def _is_here(camera: Camera) -> bool:
+    """Whether the clean image lies on disk; the corrupted set has none of its own."""
+    return isinstance(camera.image, Path) and camera.image.is_file()

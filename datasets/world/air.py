@@ -45,8 +45,8 @@ RAIN = Particles(per_m2=1.25, mean_diameter_m=0.0004, largest_m=0.006, reflectiv
 mean diameter of 0.4 mm, of which 3160 x 0.0004 cut a square metre of the beams' plane. The
 reflectivity is assumed: water is clear, and only a few percent come back."""
 
-FILM = wet_ground.Level(water_mm=0.5, noise_share=0.5)
-"""Of water on the road in rain. Assumed, between the published light and moderate."""
+FILM = wet_ground.LEVELS["moderate"]
+"""Of water on the road in rain; which level is assumed."""
 
 
 def disturbed(scan: LidarScan, air: str, rng: np.random.Generator) -> LidarScan:

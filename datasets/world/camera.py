@@ -13,6 +13,7 @@ from lima_bench.common.seeds import derive_seed
 from lima_bench.datasets.sample import Float32, Float64
 from lima_bench.datasets.world.camera_rays import View, look
 from lima_bench.datasets.world.film import develop
+from lima_bench.datasets.world.lens_view import bent, nearest, widened
 from lima_bench.datasets.world.materials import COLOUR
 from lima_bench.datasets.world.recording import Picture
 from lima_bench.datasets.world.rigs import CameraMount
@@ -68,13 +69,19 @@ def photograph(room: Darkroom, mount: CameraMount, timestamp_us: int) -> Picture
     """Expose one camera at its own time."""
     scene, time_s = room.now.scene, room.now.time_s + mount.later_s
     ego = scene.ego_to_town(time_s)
-    view = _view(mount, ego @ mount.camera_to_ego)
+    pinhole = mount if mount.distortion is None else widened(mount)
+    view = _view(pinhole, ego @ mount.camera_to_ego)
     rows, tags = room.now.shapes.rows, room.now.shapes.tags
     depth, owner, below = look(view, scene.street.ground.table, rows, tags)
     look_seed = scene.street.ground.seed
     image, material, label, metres = shade(
         view, scene.weather, room.shadows, rows, tags, COLOUR, depth, owner, below, look_seed
     )
+    if mount.distortion is not None:
+        image = bent(mount, pinhole, image)
+        material, label, metres = (
+            nearest(mount, pinhole, raster) for raster in (material, label, metres)
+        )
     seed = derive_seed(scene.seed, "camera", mount.name, round(time_s * 1e6))
     return Picture(
         camera=mount.name,
@@ -86,6 +93,7 @@ def photograph(room: Darkroom, mount: CameraMount, timestamp_us: int) -> Picture
         material=material,
         label=label,
         depth=metres,
+        distortion=mount.distortion,
     )
 
 

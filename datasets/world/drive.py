@@ -95,6 +95,7 @@ def record(spec: WorldSpec, expedition: Expedition, trip: Trip) -> Recording:
                 more_scans=tuple(
                     _look(now, mount, stamp, trip.air).scan for mount in rig.more_lidars
                 ),
+                labelled=keyframe >= trip.unlabelled,
             )
         )
     return Recording(

@@ -225,8 +225,9 @@ class SynLidarDrive(LidarDrive):
         val_scans: Scans of each of 00, 04 and 07.
     """
 
-    train_scans: Scans = 30
-    val_scans: Scans = 10
+    train_scans: Scans = 20
+    val_scans: Scans = 8
+    azimuths: Positive = 220
 
 
 class Daps3dDrive(LidarDrive):

@@ -32,6 +32,7 @@ class Trip:
         air: What hangs in the air, as in `Recording.air`.
         style: Of its streets, where they differ from the expedition's.
         rig: Its sensors, where they differ from the expedition's.
+        unlabelled: How many of the first keyframes have no point labels.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Trip:
     air: str = ""
     style: Style | None = None
     rig: Rig | None = None
+    unlabelled: int = 0
 
 
 @dataclass(frozen=True)

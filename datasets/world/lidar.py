@@ -15,6 +15,7 @@ from lima_bench.common.seeds import derive_seed
 from lima_bench.datasets.rigid import inverse
 from lima_bench.datasets.sample import Float64, Int64
 from lima_bench.datasets.world.compiled import compiled
+from lima_bench.datasets.world.echoes import Hits, second_hits, with_second
 from lima_bench.datasets.world.ground import Triple
 from lima_bench.datasets.world.labels import IS_OBJECT, Label
 from lima_bench.datasets.world.lidar_rays import GROUND, NOTHING, Turn, trace
@@ -42,6 +43,7 @@ from lima_bench.datasets.world.shapes import (
 RANGE_NOISE_M = 0.02
 _BUMP_M = 0.03
 _BLADES_M = 0.12
+_NEAREST_M = 0.3
 _GRASS, _SOIL = int(Material.GRASS), int(Material.SOIL)
 _NOISE, _GRASSLAND = int(Label.NOISE), int(Label.GRASSLAND)
 
@@ -69,17 +71,17 @@ def spin(now: Instant, mount: LidarMount, timestamp_us: int) -> Spin:
         shapes = concatenate([shapes, _roof(scene, mount, time_s)])
     ground, instances = scene.street.ground.table, len(scene.things) + 1
     depth, owner, below, possible = trace(turn, ground, shapes.rows, shapes.tags, instances)
-    points, facts = _returns(
-        turn,
-        depth,
-        owner,
-        below,
-        shapes.rows,
-        shapes.tags,
-        scene.weather.wet,
-        REFLECTIVITY,
-        DROP_OUT,
-    )
+    bumps_m = (0.0, 0.0) if mount.on_beam else (_BUMP_M, _BLADES_M)
+    if mount.on_beam:
+        # A grazing beam can be given a kerb that lies behind the sensor; a range has no sign.
+        owner = np.where(depth > _NEAREST_M, owner, NOTHING)
+    hits = Hits(depth, owner, below)
+    points, facts = _points(turn, hits, shapes, scene.weather.wet, bumps_m)
+    second = None
+    if mount.two_returns:
+        echo, behind = second_hits(turn, hits, ground, shapes)
+        more = _points(echo, behind, shapes, scene.weather.wet, bumps_m)
+        points, facts, second = with_second(turn, (points, facts), more)
     town_to_lidar = inverse(ego @ mount.lidar_to_ego)
     own = points[:, :3] @ town_to_lidar[:3, :3].T + town_to_lidar[:3, 3]
     scan = LidarScan(
@@ -94,8 +96,19 @@ def spin(now: Instant, mount: LidarMount, timestamp_us: int) -> Spin:
         lidar_to_ego=mount.lidar_to_ego,
         ego_to_global=scene.town_to_global @ ego,
         beams=_beams(scene, mount, time_s),
+        lidar=mount.name,
+        second=second,
     )
     return Spin(scan, possible)
+
+
+def _points(
+    turn: Turn, hits: Hits, shapes: Shapes, wet: float, bumps_m: tuple[float, float]
+) -> tuple[Float64, Int64]:
+    """What comes back from where beams end; see `_returns`."""
+    depth, owner, below = hits
+    rows, tags = shapes.rows, shapes.tags
+    return _returns(turn, depth, owner, below, rows, tags, wet, REFLECTIVITY, DROP_OUT, bumps_m)
 
 
 def _beams(scene: Scene, mount: LidarMount, time_s: float) -> Beams:
@@ -104,12 +117,25 @@ def _beams(scene: Scene, mount: LidarMount, time_s: float) -> Beams:
     last = scene.ego_to_town(time_s + mount.first_s + mount.turn_s)
     share = ((np.arange(mount.azimuths) + 0.5) / mount.azimuths)[:, None, None]
     # A turn lasts at most a tenth of a second: between its ends, poses are interpolated linearly.
+    poses = first * (1 - share) + last * share
     return Beams(
         elevations_rad=mount.elevations_rad,
         azimuths_rad=_azimuths(mount),
         spin_to_ego=mount.spin_to_ego,
-        ego_to_global=scene.town_to_global @ (first * (1 - share) + last * share),
+        ego_to_global=scene.town_to_global @ (_rigid(poses) if mount.on_beam else poses),
     )
+
+
+def _rigid(poses: Float64) -> Float64:
+    """Transforms (C, 4, 4) with the rotations nearest to their own.
+
+    Between two poses the straight line leaves the rotations: too little to be seen, but enough to
+    part a point by millimetres from the beam that a range image says it lies on.
+    """
+    left, _, right = np.linalg.svd(poses[:, :3, :3])
+    rigid = poses.copy()
+    rigid[:, :3, :3] = left @ right
+    return rigid
 
 
 def _azimuths(mount: LidarMount) -> Float64:
@@ -124,6 +150,9 @@ def _turn(scene: Scene, mount: LidarMount, time_s: float) -> Turn:
     last = scene.ego_to_town(time_s + mount.first_s + mount.turn_s) @ mount.spin_to_ego
     share = ((later - mount.first_s) / mount.turn_s)[:, None, None]
     poses = first * (1 - share) + last * share
+    if mount.on_beam:
+        to_ego = inverse(mount.spin_to_ego)
+        poses = _rigid((first @ to_ego) * (1 - share) + (last @ to_ego) * share) @ mount.spin_to_ego
     azimuth = _azimuths(mount)
     level = np.stack([np.cos(azimuth), np.sin(azimuth)], axis=1)
     elevation = mount.elevations_rad
@@ -133,7 +162,8 @@ def _turn(scene: Scene, mount: LidarMount, time_s: float) -> Turn:
     directions = beams @ poses[:, :3, :3].transpose(0, 2, 1)
     directions /= np.linalg.norm(directions, axis=2, keepdims=True)
     now = scene.ego_to_town(time_s) @ mount.spin_to_ego
-    seed = derive_seed(scene.seed, "lidar", round(time_s * 1e6)) % (1 << 31)
+    named = (mount.noise,) if mount.noise else ()
+    seed = derive_seed(scene.seed, "lidar", round(time_s * 1e6), *named) % (1 << 31)
     return Turn(
         origins=np.ascontiguousarray(poses[:, :3, 3]),
         directions=np.ascontiguousarray(directions),
@@ -178,6 +208,7 @@ def _returns(
     wet: float,
     reflectivity: Float64,
     drop_out: Float64,
+    bumps_m: tuple[float, float],
 ) -> tuple[Float64, Int64]:
     """Points with intensity (N, 4) in the town's frame; ring, label, instance, moving, column."""
     count, rings = owner.shape
@@ -200,9 +231,9 @@ def _returns(
                 d = turned(rows, i, way[0], way[1], way[2])
                 cosine = _upright(rows, tags, i, o, d, t)
             elif label == _GRASSLAND and material == _GRASS:
-                bump = _BLADES_M * abs(bell(seed + 3, ray))
+                bump = bumps_m[1] * abs(bell(seed + 3, ray))
             elif material in (_GRASS, _SOIL):
-                bump = _BUMP_M * bell(seed + 3, ray)
+                bump = bumps_m[0] * bell(seed + 3, ray)
             bright = reflectivity[material] * (1 - 0.4 * wet * (i == GROUND))
             lost = drop_out[material] + 0.04 + 0.25 * (t / turn.max_range) ** 3 * (1 - bright)
             lost += 0.25 * wet * (i == GROUND) + 0.3 * max(0.0, 0.06 - cosine * bright) / 0.06

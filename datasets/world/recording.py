@@ -80,12 +80,13 @@ class Picture:
         camera: The channel name, e.g. ``CAM_FRONT``.
         timestamp_us: Exposure, microseconds; differs from the LiDAR's.
         pixels: (H, W, 3) uint8 RGB.
-        intrinsic: 3x3 pinhole, pixels.
+        intrinsic: 3x3, pixels.
         camera_to_ego: 4x4; camera axes are x right, y down, z ahead.
         ego_to_global: 4x4 at `timestamp_us`.
         material: (H, W) uint8 material ids, for training the stand-in teacher; never written.
         label: (H, W) uint8 world class ids, for probing the teacher in 2D; never written.
         depth: (H, W) float32 metres along the ray, inf where sky; never written.
+        distortion: Brown-Conrady k1, k2, p1, p2, k3 of the lens; None for a pinhole.
     """
 
     camera: str
@@ -97,6 +98,7 @@ class Picture:
     material: npt.NDArray[np.uint8]
     label: npt.NDArray[np.uint8]
     depth: Float32
+    distortion: tuple[float, float, float, float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,7 @@ class Moment:
         pictures: One per camera, in the sensor rig's order.
         annotations: Every object near enough to be annotated.
         more_scans: The rig's further LiDARs at the same time, in its order.
+        labelled: Whether its points get labels, in formats that leave some without.
     """
 
     scan: LidarScan
@@ -143,6 +146,7 @@ class Moment:
     pictures: tuple[Picture, ...]
     annotations: tuple[Annotation, ...]
     more_scans: tuple[LidarScan, ...] = ()
+    labelled: bool = True
 
 
 @dataclass(frozen=True)

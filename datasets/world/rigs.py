@@ -38,6 +38,7 @@ class LidarMount:
         name: Which LiDAR of the rig.
         on_beam: Keep every point exactly on its beam, as formats need that store ranges only.
         two_returns: Whether the sensor keeps a second return where a beam meets two things.
+        noise: Parts the noise of a rig's LiDARs; empty where there is one.
     """
 
     lidar_to_ego: Float64
@@ -52,11 +53,12 @@ class LidarMount:
     name: str = "LIDAR_TOP"
     on_beam: bool = False
     two_returns: bool = False
+    noise: str = ""
 
 
 @dataclass(frozen=True)
 class CameraMount:
-    """A pinhole camera.
+    """A camera.
 
     Attributes:
         name: Channel.
@@ -65,6 +67,7 @@ class CameraMount:
         height: Pixels.
         width: Pixels.
         later_s: Exposure against the scan's time stamp.
+        distortion: Brown-Conrady k1, k2, p1, p2, k3 of its lens; None for a pinhole.
     """
 
     name: str
@@ -73,6 +76,7 @@ class CameraMount:
     height: int
     width: int
     later_s: float
+    distortion: tuple[float, float, float, float, float] | None = None
 
 
 @dataclass(frozen=True)

@@ -33,16 +33,19 @@ VERSION = 2
 SETS: tuple[DatasetId, ...] = (
     "nuscenes",
     "semantickitti",
+    "waymo",
     "scribblekitti",
     "rellis3d",
     "semanticstf",
     "daps3d",
     "synth4d",
     "nuscenes_c",
+    "semanticposs",
+    "synlidar",
 )
 """The data sets that the world is written as; each has an ``expedition.py`` and a ``writer.py``."""
 
-READS_TOO: dict[str, tuple[str, ...]] = {"nuscenes_c": ("nuscenes",)}
+_READS_TOO: dict[str, tuple[str, ...]] = {"nuscenes_c": ("nuscenes",)}
 """Whose settings a data set's recordings depend on beside its own."""
 
 
@@ -70,7 +73,7 @@ class WorldSpec(DriveSettings):
 
     def part(self, dataset: str) -> dict[str, Any]:
         """The settings that one data set's recordings depend on, as JSON values."""
-        names = ("seed", dataset, *READS_TOO.get(dataset, ()))
+        names = ("seed", dataset, *_READS_TOO.get(dataset, ()))
         return self.model_dump(mode="json", include=set(names))
 
     @property

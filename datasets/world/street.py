@@ -45,6 +45,8 @@ class Style:
         rare: Chance of each rare class (bus, trailer, ...) in a street that need not show it.
         lacks: Rare things that the town does not have: ``trailer``, ``bus``, ``truck``.
         fleet: Who drives and who parks, by name; see `lima_bench.datasets.world.traffic`.
+        company: Chance that a pedestrian is not alone.
+        built: Times the chance that a plot of ours carries a building.
         bicycles: How many times as many parked bicycles as in a street of ours.
         bushes: Likewise, bushes.
         bins: Likewise, refuse bins; above 1, some stand near the ego's way.
@@ -54,7 +56,6 @@ class Style:
         thickets: There, bushes per 100 m and side.
         narrow: Chance of one lane per direction rather than two.
         bays: Chance of a parking strip per side.
-        built: How many of the usual buildings there are, as a share.
         side_traffic: Chance of a vehicle at each place of a branch road.
         walk_m: Narrowest and widest sidewalk.
         on_walk: Whether the ego is a small machine that keeps to the sidewalk.
@@ -77,6 +78,8 @@ class Style:
     rare: float
     lacks: tuple[str, ...] = ()
     fleet: Literal["town", "campus"] = "town"
+    company: float = 0.0
+    built: float = 1.0
     bicycles: float = 1.0
     bushes: float = 1.0
     bins: float = 1.0
@@ -86,7 +89,6 @@ class Style:
     thickets: float = 0.0
     narrow: float = 0.6
     bays: float = 0.75
-    built: float = 1.0
     side_traffic: float = 0.35
     walk_m: tuple[float, float] = (1.8, 3.2)
     on_walk: bool = False

@@ -175,9 +175,25 @@ def walker(plan: Plan, x: float, side: int) -> bool:
     model = choose(rng, _PEOPLE)
     if rng.random() < 0.35:
         track = plan.beside(x, offset, float(rng.uniform(0, 2 * math.pi)))
-        return plan.kerb_clearance(track, 0.6, 0.6) > 0 and plan.put(model, track)
+        placed = plan.kerb_clearance(track, 0.6, 0.6) > 0 and plan.put(model, track)
+        return placed and _accompany(plan, x, offset, 0.0)
     ahead, speed = 1 if rng.random() < 0.5 else -1, float(rng.uniform(0.7, 1.7))
-    return plan.put(model, AlongRoad(street, offset, x, ahead * speed, ahead), speed)
+    placed = plan.put(model, AlongRoad(street, offset, x, ahead * speed, ahead), speed)
+    return placed and _accompany(plan, x, offset, ahead * speed)
+
+
+def _accompany(plan: Plan, x: float, offset: float, speed: float) -> bool:
+    """Put someone beside a pedestrian, by the style's chance and where there is room; say True."""
+    rng, street = plan.rng, plan.street
+    if street.style.company > 0 and rng.random() < street.style.company:
+        model = people.adult(rng) if rng.random() < 0.85 else people.child(rng)
+        apart = float(rng.uniform(0.9, 1.1)) * (1 if rng.random() < 0.5 else -1)
+        if speed:
+            ahead = 1 if speed > 0 else -1
+            plan.put(model, AlongRoad(street, offset + apart, x, speed, ahead), abs(speed))
+        else:
+            plan.put(model, plan.beside(x, offset + apart, float(rng.uniform(0, 2 * math.pi))))
+    return True
 
 
 def stand_bicycle(plan: Plan, x: float, side: int) -> bool:

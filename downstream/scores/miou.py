@@ -1,11 +1,14 @@
 """Mean intersection over union from one confusion matrix over a whole data set.
 
-Offers `ConfusionMatrix` and `mean_iou`. Pure NumPy. Authors' evaluations disagree about a class
-that occurs neither in truth nor in prediction; each one's rule has a name here.
+Offers `ConfusionMatrix`, `mean_iou` and `VARIANTS`. Pure NumPy. Authors' evaluations disagree about
+a class that occurs neither in truth nor in prediction, and about the divisor; each one's rule has a
+name here, that of the data set where it is a data set's own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,19 +17,59 @@ import numpy.typing as npt
 from lima_bench.common.errors import unknown_name
 from lima_bench.datasets.sample import IGNORE, Float64, Int64
 
-ABSENT_COUNTS_AS: dict[str, float | None] = {
-    "strict": None,
-    "nuscenes": None,
-    "semantickitti": 0.0,
-    "waymo": 1.0,
-    "slidr": 1.0,
-}
-"""IoU of an absent class by variant; None leaves it out of the mean.
 
-nuScenes devkit ``eval/lidarseg/utils.py`` (nanmean); semantic-kitti-api ``np_ioueval.py``; Waymo
-``segmentation_metrics.cc``; valeoai/SLidR ``utils/metrics.py``. In all of them a prediction of an
-ignored class would be a miss; our networks have no such output.
-"""
+@dataclass(frozen=True)
+class Variant:
+    """How one evaluation comes from the IoU of classes to a mean.
+
+    Predictions of an ignored class are a miss in most evaluations and dropped in some; our networks
+    have no such output, so this makes no difference here.
+
+    Attributes:
+        source: Where the rule was read.
+        absent: IoU of a class that occurs nowhere; None leaves it out, NaN makes the mean NaN.
+        more_classes: Classes beyond ours that count as 0 in the mean.
+        without_perfect: Leave out every class whose IoU is 1.
+    """
+
+    source: str
+    absent: float | None = None
+    more_classes: int = 0
+    without_perfect: bool = False
+
+    @property
+    def is_strict(self) -> bool:
+        """Whether absent classes are left out and nothing else is done."""
+        return self.absent is None and not self.more_classes and not self.without_perfect
+
+
+_NUSCENES = Variant("nutonomy/nuscenes-devkit eval/lidarseg/utils.py")
+_KITTI = Variant("PRBonn/semantic-kitti-api auxiliary/np_ioueval.py", absent=0.0)
+
+VARIANTS: Mapping[str, Variant] = {
+    "strict": Variant("the default here: absent classes are left out, and their number is told"),
+    "nuscenes": _NUSCENES,
+    "nuscenes_c": _NUSCENES,
+    "semantickitti": _KITTI,
+    "scribblekitti": _KITTI,  # ouenal/scribblekitti: the validation of SemanticKITTI
+    "waymo": Variant(
+        "waymo-research/waymo-open-dataset metrics/segmentation_metrics.cc", absent=1.0
+    ),
+    "semanticstf": Variant("xiaoaoran/SemanticSTF PointDR/core/callbacks.py", absent=1.0),
+    "semanticstf_by_weather": Variant(
+        "xiaoaoran/SemanticSTF evaluate_by_weather.py", without_perfect=True
+    ),
+    "rellis3d": Variant(
+        "unmannedlab/RELLIS-3D utils/Evaluate_pt.ipynb: the void class counts as 0",
+        absent=0.0,
+        more_classes=1,
+    ),
+    "daps3d": Variant("subake/DAPS3D train/tasks/semantic/modules/ioueval.py", absent=0.0),
+    "synth4d": Variant("saltoricristiano/gipso-sfouda utils/metrics.py", absent=np.nan),
+    "slidr": Variant("valeoai/SLidR utils/metrics.py", absent=1.0),
+    "mmdet3d": Variant("open-mmlab/mmdetection3d mmdet3d/evaluation/functional/seg_eval.py"),
+}
+"""Every rule by name; ``strict`` is the score of every table, the others stand beside it."""
 
 
 class ConfusionMatrix:
@@ -89,8 +132,18 @@ def mean_iou(matrix: ConfusionMatrix, variant: str = "strict") -> float:
     Raises:
         UserError: There is no such variant.
     """
-    if variant not in ABSENT_COUNTS_AS:
-        raise unknown_name("metric", "mIoU variant", variant, ABSENT_COUNTS_AS)
-    iou, absent = matrix.iou(), ABSENT_COUNTS_AS[variant]
-    kept = iou[~np.isnan(iou)] if absent is None else np.nan_to_num(iou, nan=absent)
-    return float(kept.mean()) if len(kept) else np.nan
+    if variant not in VARIANTS:
+        raise unknown_name("metric", "mIoU variant", variant, VARIANTS)
+    return mean_of(matrix.iou(), VARIANTS[variant])
+
+
+def mean_of(iou: Float64, variant: Variant) -> float:
+    """The mean of the IoU (C,) of classes by the rule of `variant`; NaN marks an absent class."""
+    if variant.absent is not None:
+        counted = np.where(np.isnan(iou), variant.absent, iou)
+    else:
+        counted = iou[~np.isnan(iou)]
+    if variant.without_perfect:
+        counted = counted[counted != 1]
+    n_classes = len(counted) + variant.more_classes
+    return float(counted.sum() / n_classes) if len(counted) else np.nan

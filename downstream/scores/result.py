@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from lima_bench.downstream.scores.miou import ConfusionMatrix, mean_iou
+from lima_bench.downstream.scores.miou import VARIANTS, ConfusionMatrix, mean_iou
 
 WHOLE = "all"
 """The matrix over every scored point; the others are over the points of one split."""
@@ -40,16 +40,17 @@ def summarise(
     Args:
         matrices: By split; `WHOLE` must be there and hold points.
         class_names: By train id.
-        variant: Rule for absent classes of the data set's authors. The main score always leaves
-            them out; where the rule differs, ``miou_<variant>`` stands beside it.
+        variant: Rule of the data set's authors. The main score always leaves absent classes out;
+            where the rule differs, ``miou_<variant>`` stands beside it, unless it gives no number.
     """
     filled = {name: matrix for name, matrix in matrices.items() if matrix.n_points}
     whole = filled[WHOLE]
     scores = {
         "miou" if name == WHOLE else f"miou_{name}": mean_iou(m) for name, m in filled.items()
     }
-    if variant != "strict":
-        scores[f"miou_{variant}"] = mean_iou(whole, variant)
+    official = mean_iou(whole, variant)
+    if not VARIANTS[variant].is_strict and not np.isnan(official):
+        scores[f"miou_{variant}"] = official
     scores |= {"accuracy": whole.accuracy(), "fwiou": whole.frequency_weighted_iou()}
     percent = {name: 100 * value for name, value in scores.items()}
     percent["classes_present"] = float(np.isfinite(whole.iou()).sum())

@@ -7,16 +7,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-import numpy.typing as npt
 
-from lima_bench.datasets.api import Dataset
-from lima_bench.datasets.card import Card
+from lima_bench.datasets.api import Dataset, PixelLabelled
 from lima_bench.datasets.nuscenes.inside import mark_inside
 from lima_bench.datasets.rigid import FASTEST_M_PER_S, inverse
-from lima_bench.datasets.sample import IGNORE, Boxes, Float64, Frame, Int64, Sample
+from lima_bench.datasets.sample import IGNORE, Boxes, Float64, Int64, Sample
 from lima_bench.lima.pairs import Pairs, project
 from lima_bench.suites.examine.findings import Findings
 
@@ -28,17 +25,6 @@ LEAST_AGREEING = 0.5
 
 FARTHEST_CAMERA_M = 10.0
 """From the LiDAR: the length of a car, and how far it drives between the two shutters."""
-
-RawImage = npt.NDArray[np.unsignedinteger[Any]]
-"""Raw ids (H, W) of a labelled image."""
-
-
-@runtime_checkable
-class LabelsPixels(Protocol):
-    """A reader of a data set whose first camera's images are labelled as well."""
-
-    def pixel_labels(self, frame: Frame) -> RawImage | None:
-        """Raw ids (H, W) of the image of `frame`; None where it has none."""
 
 
 @dataclass
@@ -93,8 +79,8 @@ class Alignment:
             for place, camera in enumerate(sample.cameras):
                 self.n_images[camera.name] += 1
                 self.seen_by[camera.name] += int((pairs.camera == place).sum())
-            if isinstance(reader, LabelsPixels):
-                self._add_pixels(reader.pixel_labels(sample.frame), reader.card, sample, pairs)
+            if isinstance(reader, PixelLabelled):
+                self._add_pixels(reader, sample, pairs)
 
     def judge(self, place: str, findings: Findings) -> None:
         """Tell what looks wrong."""
@@ -164,13 +150,12 @@ class Alignment:
         if last is not None and _too_fast(last, sample):
             self.fast.append((last.frame.id, sample.frame.id))
 
-    def _add_pixels(
-        self, labelled: RawImage | None, card: Card, sample: Sample, pairs: Pairs
-    ) -> None:
+    def _add_pixels(self, reader: PixelLabelled, sample: Sample, pairs: Pairs) -> None:
+        labelled = reader.pixel_labels(sample.frame)
         if labelled is None or sample.labels is None:
             return
         first = pairs.camera == 0
-        pixel = card.remap(labelled[pairs.row[first], pairs.col[first]])
+        pixel = reader.pixel_classes(labelled[pairs.row[first], pairs.col[first]])
         point = sample.labels[pairs.point[first]]
         both = (pixel != IGNORE) & (point != IGNORE)
         self.n_pixels += int(both.sum())

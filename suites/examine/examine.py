@@ -14,18 +14,16 @@ import numpy as np
 
 from lima_bench.common.errors import UserError
 from lima_bench.common.progress import Report, silent
-from lima_bench.datasets.api import Dataset
+from lima_bench.datasets.api import Dataset, FilesListed
 from lima_bench.datasets.images import read_image
 from lima_bench.datasets.sample import IGNORE, Frame, Sample
-from lima_bench.datasets.splits import FILE, known_splits
+from lima_bench.datasets.splits import FILE
 from lima_bench.suites.examine.alignment import Alignment
 from lima_bench.suites.examine.extent import (
     Extent,
     Folder,
-    TellsFiles,
-    check_disjoint,
     check_files,
-    extent_of,
+    extents_of,
     stock_of,
 )
 from lima_bench.suites.examine.findings import Findings
@@ -108,8 +106,8 @@ def examine(reader: Dataset, root: Path, *, n_frames: int, begin: Begin = unhear
     begin("manifest")
     found = Examination(reader, root, reader.manifest(root), (root / FILE).is_file())
     found.folders = stock_of(root, begin("files"))
-    extents = _extents(found, begin("lists"))
-    if isinstance(reader, TellsFiles):
+    extents = extents_of(reader, root, found.findings, begin("lists"))
+    if isinstance(reader, FilesListed):
         frames = [frame for extent in extents.values() for frame in extent.frames]
         found.n_checked = check_files(reader, frames, found.findings, begin("listed files"))
     for split, extent in extents.items():
@@ -121,16 +119,6 @@ def spread(frames: Sequence[Frame], count: int) -> list[Frame]:
     """At most `count` of `frames`, evenly spread, the first and the last among them."""
     places = np.linspace(0, len(frames) - 1, min(count, len(frames)))
     return [frames[place] for place in np.unique(places.round().astype(int)).tolist()]
-
-
-def _extents(found: Examination, report: Report) -> dict[str, Extent]:
-    names = list(known_splits(found.reader.card, found.root))
-    extents = {}
-    for done, split in enumerate(names, start=1):
-        extents[split] = extent_of(found.reader, found.root, split, found.findings)
-        report(done, len(names))
-    check_disjoint(found.root, extents, found.findings)
-    return extents
 
 
 def _look_into(

@@ -1,6 +1,6 @@
 """How much of a data set lies on disk: splits, sequences, frames, files.
 
-Offers `Extent` and `extent_of` (one split), `Folder` and `stock_of` (files and bytes by folder),
+Offers `Extent` and `extents_of` (by split), `Folder` and `stock_of` (files and bytes by folder),
 and `check_files` (whether the files that the frames name are there). Nothing is loaded here.
 """
 
@@ -12,11 +12,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 from lima_bench.common.errors import UserError
 from lima_bench.common.progress import Report
-from lima_bench.datasets.api import Dataset
+from lima_bench.datasets.api import Dataset, FilesListed
 from lima_bench.datasets.sample import Frame
 from lima_bench.datasets.splits import FILE, IncompleteData, known_splits
 from lima_bench.suites.examine.findings import Findings
@@ -25,15 +24,8 @@ ROLES = ("pretrain", "train", "val")
 """Splits that suites read; of others a part is enough."""
 
 _SHOWN_NAMES = 6
+_MOST_FOLDERS = 16
 _REPORT_EVERY = 5000
-
-
-@runtime_checkable
-class TellsFiles(Protocol):
-    """A reader that can say, without loading it, which files a frame consists of."""
-
-    def files(self, frame: Frame) -> Iterable[Path]:
-        """Scan, labels and images of `frame`, whether or not they exist."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +33,8 @@ class Extent:
     """What lies here of one split.
 
     Attributes:
-        listed: Sequences that the card, or the root's ``splits.json``, names.
+        listed: Sequences that the card, or the root's ``splits.json``, names; empty where the
+            list is of something else (nuScenes-C: scenes, of which each lies here 24 times).
         here: Those of which there are frames; also sequences that no list names.
         missing: Listed ones without a frame.
         frames: What the reader gives, empty if it refuses.
@@ -61,28 +54,48 @@ class Folder:
     n_bytes: int
 
 
-def extent_of(reader: Dataset, root: Path, split: str, findings: Findings) -> Extent:
-    """The frames of one split, and what of it is missing."""
+def extents_of(
+    reader: Dataset, root: Path, findings: Findings, report: Report
+) -> dict[str, Extent]:
+    """Every split that is listed, and those that suites read and that the reader knows unlisted."""
+    listed = known_splits(reader.card, root)
+    names = list(dict.fromkeys([*listed, *ROLES]))
+    extents = {}
+    for done, split in enumerate(names, start=1):
+        # Where nothing is listed (Waymo: folders tell) a set still has to have these two.
+        due = split in listed or (not listed and split in ("train", "val"))
+        extent = _extent_of(reader, root, split, findings, due=due)
+        if extent is not None:
+            extents[split] = extent
+        report(done, len(names))
+    _check_disjoint(root, extents, findings)
+    return extents
+
+
+def _extent_of(
+    reader: Dataset, root: Path, split: str, findings: Findings, *, due: bool
+) -> Extent | None:
+    """The frames of one split, and what of it is missing; None if it is not `due` and not there."""
     listed = tuple(known_splits(reader.card, root).get(split, ()))
-    needed = split in ROLES
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", IncompleteData)  # told below, with the names
             frames = reader.frames(root, split)
     except UserError as error:
-        findings.error(error, "fault" if needed else "warning")
+        if not due:
+            return None
+        findings.error(error, "fault" if split in ROLES else "warning")
         return Extent(listed, (), listed, ())
     here = tuple(dict.fromkeys(frame.sequence for frame in frames))
-    # A list may be of something else than sequences (RELLIS-3D lists frames).
-    comparable = frozenset(here) & frozenset(listed)
-    missing = tuple(name for name in listed if name not in comparable) if comparable else ()
-    extent = Extent(listed, here, missing, frames)
+    known = frozenset(here) & frozenset(listed)
+    missing = tuple(name for name in listed if known and name not in known)
+    extent = Extent(listed if known else (), here, missing, frames)
     _tell_missing(reader, root, split, extent, findings)
     _check_order(f"{root}: {split}", frames, findings)
     return extent
 
 
-def check_disjoint(root: Path, extents: Mapping[str, Extent], findings: Findings) -> None:
+def _check_disjoint(root: Path, extents: Mapping[str, Extent], findings: Findings) -> None:
     """A frame that is trained on must not be scored."""
     train, val = (
         {frame.id for frame in extents[split].frames} if split in extents else set()
@@ -97,21 +110,29 @@ def check_disjoint(root: Path, extents: Mapping[str, Extent], findings: Findings
 
 
 def stock_of(root: Path, report: Report) -> dict[str, Folder]:
-    """Files and bytes below `root`, by folder of the first two levels; hidden files left out."""
-    files: Counter[str] = Counter()
-    sizes: Counter[str] = Counter()
+    """Files and bytes below `root`; hidden files left out.
+
+    By folders of the second level; by those of the first where these are many.
+    """
+    files: Counter[tuple[str, ...]] = Counter()
+    sizes: Counter[tuple[str, ...]] = Counter()
     for done, entry in enumerate(_walk(root), start=1):
-        inside = Path(entry.path).relative_to(root).parts[:-1]
-        name = "/".join(inside[:2]) or "."
-        files[name] += 1
-        sizes[name] += entry.stat().st_size
+        place = Path(entry.path).relative_to(root).parts[:-1][:2]
+        files[place] += 1
+        sizes[place] += entry.stat().st_size
         if done % _REPORT_EVERY == 0:
             report(done, 0)
-    return {name: Folder(files[name], sizes[name]) for name in sorted(files)}
+    depth = 2 if len(files) <= _MOST_FOLDERS else 1
+    stock: dict[str, Folder] = {}
+    for place in sorted(files):
+        name = "/".join(place[:depth]) or "."
+        known = stock.get(name, Folder(0, 0))
+        stock[name] = Folder(known.n_files + files[place], known.n_bytes + sizes[place])
+    return stock
 
 
 def check_files(
-    reader: TellsFiles, frames: Iterable[Frame], findings: Findings, report: Report
+    reader: FilesListed, frames: Iterable[Frame], findings: Findings, report: Report
 ) -> int:
     """Look whether every file that `frames` name is there and not empty; gives their number."""
     named = list({frame.id: frame for frame in frames}.values())

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from lima_bench.datasets.card import Card
 from lima_bench.datasets.sample import IGNORE, Float64, Int64, Sample
 
-IGNORED = (184, 184, 179)
+IGNORED = (206, 206, 200)
 """Colour of points that are neither learnt from nor scored."""
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -65,11 +65,11 @@ def rainbow(values: Floats, low: float, high: float) -> Float64:
 
 def ahead_first(card: Card, vectors: Floats) -> Float64:
     """LiDAR-frame vectors (N, 3) in axes x ahead, y left, z up, by the card's `frame_axes`."""
-    match = re.search(r"(-?)([xy])\s+(?:is\s+)?(?:ahead|forward)", card.frame_axes)
-    sign, axis = match.groups() if match else ("", "x")
+    match = re.search(r"\b([xy]) (ahead|back)", card.frame_axes)
+    axis, way = match.groups() if match else ("x", "ahead")
     x, y, z = np.moveaxis(vectors.astype(np.float64), -1, 0)
     ahead, left = (x, y) if axis == "x" else (y, -x)
-    turned: Float64 = np.stack((-ahead, -left, z) if sign else (ahead, left, z), axis=-1)
+    turned: Float64 = np.stack((ahead, left, z) if way == "ahead" else (-ahead, -left, z), axis=-1)
     return turned
 
 

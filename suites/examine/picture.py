@@ -153,7 +153,8 @@ def _draw_top(sheet: _Sheet, found: Examination, portrait: Portrait, paint: Pain
     right = sheet.axes(third, top, WIDTH - third - EDGE, SIDE)
     if paint.by_class:
         tally = found.splits[portrait.split].tally
-        heading = f"share of the points, {tally.n_loaded} frames of {portrait.split}, log bars"
+        frames = f"{tally.n_loaded} frame{'s' * (tally.n_loaded > 1)}"
+        heading = f"share of the points, {frames} of {portrait.split}, log bars"
         views.draw_shares(right, card, tally.classes, heading)
     else:
         views.draw_scale(sheet.axes(EDGE + SIDE - 1.8, top - 0.12, 1.8, 0.07), *paint.heights_m)
@@ -164,7 +165,7 @@ def _facts(found: Examination, portrait: Portrait) -> list[str]:
     """The line below the title."""
     sample, alignment = portrait.sample, found.splits[portrait.split].alignment
     facts = [
-        f"{portrait.split}, {sample.frame.sequence}, frame {sample.frame.index}: {sample.frame.id}",
+        ", ".join(dict.fromkeys([portrait.split, sample.frame.sequence, sample.frame.id])),
         f"{len(sample.points):,} points",
     ]
     if sample.condition:

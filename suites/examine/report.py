@@ -157,7 +157,7 @@ def _folders(folders: dict[str, Folder], n_checked: int) -> RenderableType:
 
 def _finding(finding: Finding) -> RenderableType:
     sign, style = _SIGNS[finding.level]
-    head = Text.assemble((f"{sign} ", style), (finding.where, "bold"), overflow="fold")
+    head = Text.assemble((f"{sign} ", style), (finding.where, "bold"))
     body = "\n".join(part for part in (finding.what, finding.how) if part)
     return Group(head, Padding(Text(body), (0, 0, 0, 4), expand=False))
 

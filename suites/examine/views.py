@@ -133,12 +133,12 @@ def draw_shares(axes: Axes, card: Card, classes: Mapping[int, int], title: str) 
         length = max(0.0, np.log10(share * 1e4) / 4) if share > 0 else 0.0
         paint = tuple(part / 255 for part in colour)
         axes.barh(line, 0.04, left=-0.045, height=0.74, color=paint)
-        axes.barh(line, 0.56 * length, height=0.74, color=paint, left=0.46)
+        axes.barh(line, 0.56 * length, height=0.74, color=paint, left=0.49)
         ink = INK if count else PALE
-        axes.text(0.01, line, name.replace("_", " "), fontsize=8.5, va="center", color=ink)
+        axes.text(0.01, line, name.replace("_", " "), fontsize=8, va="center", color=ink)
         text = f"{share:.2%}" if count else "none"
-        axes.text(0.47 + 0.56 * length, line, text, fontsize=8, va="center", color=ink)
-    axes.set_xlim(-0.05, 1.17)
+        axes.text(0.5 + 0.56 * length, line, text, fontsize=8, va="center", color=ink)
+    axes.set_xlim(-0.05, 1.2)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_title(title, **TITLE)
     axes.axis("off")

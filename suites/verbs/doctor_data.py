@@ -59,18 +59,21 @@ def doctor_data(wish: Wish) -> int:
     Raises:
         UserError: There is no such data set, or nothing of it at its place.
     """
-    from lima_bench.datasets.api import open_dataset
+    from lima_bench.datasets.api import base_of, open_dataset
     from lima_bench.suites.examine.examine import examine
     from lima_bench.suites.examine.progress import begin_on
 
     load_plugs(wish.plugs)
     if wish.name is None:
         raise UserError("lima-bench doctor data", "Which data set?", "doctor data nuscenes")
+    if wish.profile is not None and wish.data is not None:
+        what = "A profile's world is rendered; it does not lie below a data root."
+        raise UserError(f"--profile {wish.profile}", what, "Give --profile or --data.")
     if wish.n_frames < 1:
         raise UserError(f"--frames {wish.n_frames}", "At least one frame.", "--frames 20")
     reader = open_dataset(wish.name, f"lima-bench doctor data {wish.name}")
     with begin_on(sys.stderr, quiet=wish.quiet) as begin:
-        root = _root(wish, wish.name.partition(":")[0], begin)
+        root = _root(wish, base_of(wish.name), begin)
         found = examine(reader, root, n_frames=wish.n_frames, begin=begin)
         picture = _draw(wish, found, begin)
     _tell(wish, found, picture)
@@ -94,22 +97,15 @@ def _root(wish: Wish, name: str, begin: Begin) -> Path:
 
 def _world(wish: Wish, name: str, begin: Begin) -> Path:
     from lima_bench.datasets.world.build import build_world
-    from lima_bench.datasets.world.spec import READS_TOO, SETS, named_spec
+    from lima_bench.datasets.world.spec import SETS, named_spec
     from lima_bench.suites.machine import core_count
 
-    spec = named_spec(str(wish.profile))
-    wanted = (*READS_TOO.get(name, ()), name)
     if name not in SETS:
         raise unknown_name(f"--profile {wish.profile}", "data set of the world", name, SETS)
-    folder = store_folder(wish.store) / FOLDER / f"world-{spec.digest[:16]}"
+    spec = named_spec(str(wish.profile))
+    folder = store_folder(wish.store) / FOLDER / f"world-{spec.digest_of(name)[:16]}"
     report = begin("rendering the world")
-    return build_world(
-        spec,
-        folder,
-        processes=core_count(),
-        report=report,
-        datasets=tuple(dataset for dataset in SETS if dataset in wanted),
-    )
+    return build_world(spec, folder, processes=core_count(), report=report, datasets=(name,))
 
 
 def _draw(wish: Wish, found: Examination, begin: Begin) -> Path | None:
@@ -137,11 +133,8 @@ def _tell(wish: Wish, found: Examination, picture: Path | None) -> None:
         write_atomic(wish.as_json, json.dumps(facts, indent=1) + "\n")
     if wish.quiet:
         return
-    console = Console(file=sys.stdout, highlight=False, width=_width())
-    console.print(to_terminal(found))
+    plain = not sys.stdout.isatty()
+    console = Console(file=sys.stdout, highlight=False, width=140 if plain else None)
+    # Elsewhere than on a terminal paths and sentences stay whole, so that programs find them.
+    console.print(to_terminal(found), soft_wrap=plain)
     typer.echo(f"picture: {picture}" if picture else "picture: none, for no frame could be read")
-
-
-def _width() -> int | None:
-    """As wide as the terminal; elsewhere paths should not break."""
-    return None if sys.stdout.isatty() else 140
