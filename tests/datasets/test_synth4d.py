@@ -427,6 +427,10 @@ def test_beams_of_the_two_sets() -> None:
         index = next(t.index for t in trips if t.name.startswith(set_name))
         scan = record_drive(TINY, "synth4d", "train", index).moments[0].scan
         beams[set_name] = len(scan.beams.elevations_rad)
+        # A simulator's sensor: every point lies on its beam, none strays.
+        tilt = np.arcsin(scan.points[:, 2] / np.linalg.norm(scan.points, axis=1))
+        np.testing.assert_allclose(tilt, scan.beams.elevations_rad[scan.ring], atol=3e-4)
+        assert not (scan.label == Label.NOISE).any()
         assert len(set(scan.ring.tolist())) > 0.6 * beams[set_name]
     assert beams == {"nuscenes_synth": 32, "kitti_synth": 64}
 
