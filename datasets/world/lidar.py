@@ -123,7 +123,7 @@ def _beams(scene: Scene, mount: LidarMount, time_s: float) -> Beams:
     """Where the sensor looks while it turns."""
     first = scene.ego_to_town(time_s + mount.first_s)
     last = scene.ego_to_town(time_s + mount.first_s + mount.turn_s)
-    share = ((np.arange(mount.azimuths) + 0.5) / mount.azimuths)[:, None, None]
+    share: Float64 = ((np.arange(mount.azimuths) + 0.5) / mount.azimuths)[:, None, None]
     # A turn lasts at most a tenth of a second: between its ends, poses are interpolated linearly.
     poses = first * (1 - share) + last * share
     return Beams(
@@ -156,7 +156,7 @@ def _turn(scene: Scene, mount: LidarMount, time_s: float) -> Turn:
     later = mount.first_s + mount.turn_s * (np.arange(mount.azimuths) + 0.5) / mount.azimuths
     first = scene.ego_to_town(time_s + mount.first_s) @ mount.spin_to_ego
     last = scene.ego_to_town(time_s + mount.first_s + mount.turn_s) @ mount.spin_to_ego
-    share = ((later - mount.first_s) / mount.turn_s)[:, None, None]
+    share: Float64 = ((later - mount.first_s) / mount.turn_s)[:, None, None]
     poses = first * (1 - share) + last * share
     if mount.on_beam:
         to_ego = inverse(mount.spin_to_ego)

@@ -143,6 +143,7 @@ def call(
     monkeypatch.chdir(tmp_path)
     for name in ("LIMA_BENCH_STORE", "LIMA_BENCH_DATA", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("LIMA_BENCH_CACHE", str(tmp_path / "cache"))
 
     def run(*words: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["lima-bench", *words])
@@ -218,7 +219,7 @@ def test_a_run_on_a_broken_root_keeps_nothing(
 def test_a_missing_root_is_an_error_not_a_report(name: str, call: Call, tmp_path: Path) -> None:
     code, out, err = call("doctor", "data", name, "--data", str(tmp_path), "--quiet")
     assert (code, out) == (2, "")
-    assert err.startswith(str(tmp_path / name)) and "LIMA_BENCH_DATA" in err
+    assert err.startswith(f"{tmp_path / name}\n") and "LIMA_BENCH_DATA" in err
     assert files_below(tmp_path) == []
 
 
