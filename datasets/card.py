@@ -82,7 +82,8 @@ class Card(BaseModel):
             ``splits.json`` at the data root replaces them (`lima_bench.datasets.splits`).
         roles: Which split serves ``pretrain``, ``train`` and ``val``, where it is not the one of
             that name.
-        label_shares: Convention of each share ("1%": "slidr-scene"); "default" for all others.
+        label_shares: Convention of each share ("1%": "slidr-scene"); "default" for all others;
+            "detection" where there are boxes, for detection.
         sequence_shares: Share to the sequences that convention ``sequence`` takes for it.
         metric: Variant of the metric that the data set's authors use.
         conditions: Values of `Sample.condition`; scores are also given for each.

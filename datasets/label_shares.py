@@ -30,6 +30,9 @@ from lima_bench.datasets.card import Card
 from lima_bench.datasets.sample import Frame
 from lima_bench.datasets.share_lists import listed_frames
 
+DETECTION = "detection"
+"""Entry of a card's `label_shares` that names the convention for detection."""
+
 NEAR = 0.05
 """By how much of itself a share may miss what one frame of every r makes, before it is refused."""
 

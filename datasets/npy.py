@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -20,6 +21,8 @@ from lima_bench.datasets.scans import refuse_strange_points
 
 _AGAIN = "Get this file again from where the data set came from."
 _NUMBERS = "fiub"
+_BROKEN = (ValueError, TypeError, SyntaxError, TokenError)
+"""What NumPy raises on a header that is none."""
 _READ_HEADER = {
     (1, 0): npy_format.read_array_header_1_0,
     (2, 0): npy_format.read_array_header_2_0,
@@ -43,7 +46,7 @@ def read_npy(path: Path, kind: str) -> npt.NDArray[Any]:
             content = file.read()
     except OSError as error:
         raise UserError(path, f"This {kind} is missing or cannot be read.", _AGAIN) from error
-    except ValueError as error:
+    except _BROKEN as error:
         raise UserError(path, f"This {kind} is no whole .npy file: {error}.", _AGAIN) from error
     if dtype.kind not in _NUMBERS:
         raise UserError(path, f"This {kind} holds {dtype}, not numbers; it is not opened.", _AGAIN)

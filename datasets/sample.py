@@ -95,6 +95,11 @@ class Camera:
     height: int
     distortion: tuple[float, float, float, float, float] | None = None
 
+    @property
+    def file(self) -> Path:
+        """The file that is the image or holds it."""
+        return self.image if isinstance(self.image, Path) else self.image.file
+
 
 @dataclass(frozen=True)
 class Boxes:

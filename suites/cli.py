@@ -5,7 +5,6 @@ Offers `main`. A `UserError` is printed without traceback and gives exit code 2.
 
 from __future__ import annotations
 
-import signal
 import sys
 from functools import partial
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Annotated
 import typer
 
 from lima_bench.common.errors import UserError
+from lima_bench.suites.interrupts import Interrupted, interruptible
 from lima_bench.suites.options import (
     AcceptStale,
     Against,
@@ -23,6 +23,7 @@ from lima_bench.suites.options import (
     Device,
     Executor,
     Jobs,
+    LabelsOf,
     Only,
     Plugs,
     Profile,
@@ -31,6 +32,7 @@ from lima_bench.suites.options import (
     Sets,
     Store,
     SuiteName,
+    WorldOf,
     request_of,
 )
 
@@ -222,13 +224,20 @@ def _why(
 @app.command("list")
 def _list(
     kind: Annotated[str | None, typer.Argument(metavar="KIND")] = None,
+    name: LabelsOf = None,
+    data: Data = None,
+    profile: WorldOf = None,
+    store: Store = None,
     plugs: Plugs = None,
     as_json: AsJson = False,
 ) -> None:
-    """Suites, profiles, recipes, methods, teachers, datasets, backbones, tasks."""
+    """Suites, profiles, recipes, methods, teachers, datasets, backbones, tasks; labels."""
     from lima_bench.suites.verbs import listing
 
-    raise typer.Exit(listing.list_things(kind, tuple(plugs or ()), as_json=as_json))
+    wish = listing.Wish(
+        kind, name, data, profile, store=store, plugs=tuple(plugs or ()), as_json=as_json
+    )
+    raise typer.Exit(listing.list_things(wish))
 
 
 @app.command("doctor")
@@ -237,9 +246,7 @@ def _doctor(
     name: Annotated[str | None, typer.Argument(metavar="DATASET|PLUGIN")] = None,
     data: Data = None,
     plugs: Plugs = None,
-    profile: Annotated[
-        str | None, typer.Option(metavar="embedded|smoke", help="data: the built-in world.")
-    ] = None,
+    profile: WorldOf = None,
     frames: Annotated[int, typer.Option(help="data: frames of each split to load.")] = 20,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="data: of the picture; <store>/doctor.")
@@ -285,30 +292,17 @@ def _new(kind: Annotated[str, typer.Argument(metavar="method|dataset")], name: s
     raise _not_built(f"lima-bench new {kind} {name}")
 
 
-class Interrupted(BaseException):
-    """This process is asked to end; not a KeyboardInterrupt, for typer would eat that."""
-
-
 def main() -> None:
     """Run the command line and leave with its exit code."""
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, _interrupt) for number in signals]
     try:
-        app(prog_name="lima-bench")
+        with interruptible():
+            app(prog_name="lima-bench")
     except UserError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(2)
     except Interrupted:
         sys.stderr.write("\nInterrupted. What was finished is kept; the same command goes on.\n")
         sys.exit(130)
-    finally:
-        for number, handler in zip(signals, before, strict=True):
-            signal.signal(number, handler)
-
-
-def _interrupt(number: int, frame: object) -> None:
-    del number, frame
-    raise Interrupted
 
 
 def _not_built(where: str) -> UserError:

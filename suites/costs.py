@@ -78,7 +78,9 @@ def rough_weight(stage: str, config: Mapping[str, Any]) -> float:
     """
     recipe = config.get("recipe")
     if stage == "world":
-        return 1.0 + 0.5 * _n_frames(config["spec"][config["dataset"]])
+        # A store may hold records of a version that rendered every data set in one job.
+        drives = [config["spec"].get(config["dataset"], {})] if "dataset" in config else []
+        return 1.0 + 0.5 * sum(map(_n_frames, drives or config["spec"].values()))
     if recipe is None:
         return {"features": 100.0, "superpixels": 100.0}.get(stage, 1.0)
     length = recipe["length"]
@@ -90,8 +92,10 @@ def rough_weight(stage: str, config: Mapping[str, Any]) -> float:
     return float(steps * recipe["batch_size"] * unit)
 
 
-def _n_frames(drive: Mapping[str, Any]) -> float:
+def _n_frames(drive: Any) -> float:
     """About how many scans and images the settings of one data set ask for."""
+    if not isinstance(drive, Mapping):
+        return 0.0
     numbers = {name: float(v) for name, v in drive.items() if isinstance(v, int)}
     scenes = numbers.get("train_scenes", 0.0) * numbers.get("train_keyframes", 0.0)
     segments = numbers.get("train_segments", 0.0) * numbers.get("frames", 0.0)

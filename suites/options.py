@@ -32,6 +32,10 @@ Sets = Annotated[
         "--set", metavar="KEY=VALUE", help="Change one setting, e.g. pretrain.batch_size=4."
     ),
 ]
+LabelsOf = Annotated[
+    str | None, typer.Argument(metavar="DATASET", help="labels: of which data set.")
+]
+WorldOf = Annotated[str | None, typer.Option(metavar="embedded|smoke", help="The built-in world.")]
 Plugs = Annotated[
     list[Path] | None,
     typer.Option("--plug", metavar="FILE.py", help="A file with methods or data sets of yours."),

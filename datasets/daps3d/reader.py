@@ -11,14 +11,14 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from lima_bench.common.errors import UserError
 from lima_bench.datasets.card import Card
 from lima_bench.datasets.manifest import manifest_digest
 from lima_bench.datasets.npy import read_npy_labels, read_npy_scan
-from lima_bench.datasets.sample import Float32, Frame, Sample
-from lima_bench.datasets.scans import read_labels, read_scan, refuse_strange_points
+from lima_bench.datasets.numbered_scans import class_ids
+from lima_bench.datasets.sample import Float32, Frame, Int64, Sample
+from lima_bench.datasets.scans import read_scan, refuse_strange_points
 from lima_bench.datasets.splits import FILE, sequences_of
 
 SCANS_PER_S = 10.0
@@ -133,10 +133,10 @@ def _read_rows(path: Path) -> Float32:
     return read_npy_scan(path, (4,)) if path.suffix == ".npy" else read_scan(path, columns=4)
 
 
-def _raw_labels(scan: Path, n_points: int) -> npt.NDArray[np.int64]:
+def _raw_labels(scan: Path, n_points: int) -> Int64:
     """Class ids (N,): the low half of each label, as in SemanticKITTI."""
     label = scan.parent.parent / "labels" / f"{scan.stem}.label"
     as_npy = label.with_suffix(".npy")
     if as_npy.is_file() and not label.exists():
         return read_npy_labels(as_npy, n_points) & 0xFFFF
-    return (read_labels(label, "<u4", n_points) & 0xFFFF).astype(np.int64)
+    return class_ids(label, n_points)

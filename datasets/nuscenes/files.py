@@ -130,6 +130,7 @@ def read_files(folder: Path, channels: Sequence[str], frames: Mapping[str, int])
     keyframe[frame[is_key], channel[is_key]] = np.flatnonzero(is_key)
     scans = np.flatnonzero(channel == 0)
     poses = _ego_poses(folder, kept.pose_rows)
+    kept.pose_rows.clear()  # of all that is held, the largest
     files = Files(
         token=kept.token.done(),
         filename=kept.filename.done(),
@@ -137,7 +138,7 @@ def read_files(folder: Path, channels: Sequence[str], frames: Mapping[str, int])
         size=_column(kept.size).reshape(-1, 2),
         calibration=calibration,
         intrinsic=places.intrinsic,
-        sensor_to_global=_to_global(poses, _column(kept.pose), places.sensor_to_ego[calibration]),
+        sensor_to_global=_to_global(poses, _column(kept.pose), places.sensor_to_ego, calibration),
     )
     return Placed(files, keyframe, scans, frame[scans])
 
@@ -197,11 +198,11 @@ def _ego_poses(folder: Path, wanted: Mapping[str, int]) -> Float64:
     return values
 
 
-def _to_global(poses: Float64, pose: Int64, sensor_to_ego: Float64) -> Float64:
-    """Sensor to global (K, 4, 4) by ego poses (P, 7), each file's pose (K,) and its mount."""
+def _to_global(poses: Float64, pose: Int64, mounts: Float64, mount: Int64) -> Float64:
+    """Sensor to global (K, 4, 4) of files by their rows in `poses` (P, 7) and `mounts`."""
     found = np.empty((len(pose), 4, 4))
     for start in range(0, len(pose), BLOCK):
         rows = slice(start, start + BLOCK)
         values = poses[pose[rows]]
-        found[rows] = rigid(rotation(values[:, :4]), values[:, 4:]) @ sensor_to_ego[rows]
+        found[rows] = rigid(rotation(values[:, :4]), values[:, 4:]) @ mounts[mount[rows]]
     return found

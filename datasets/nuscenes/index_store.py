@@ -114,17 +114,21 @@ def _read(place: Path) -> Index | None:
     if not place.is_dir():
         return None
     try:
-        # The view as a plain array: a memmap is slow to take a row from.
-        columns = {
-            path.stem: np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
-            for path in place.glob("*.npy")
-        }
-        return index_of(columns)
+        return index_of({path.stem: _column(path) for path in place.glob("*.npy")})
     except (OSError, ValueError, KeyError, EOFError) as error:
         text = f"{place}: the index that was kept here is broken ({error}); it is built again."
         warnings.warn(text, LooseIndex, stacklevel=2)
         shutil.rmtree(place, ignore_errors=True)
         return None
+
+
+def _column(path: Path) -> npt.NDArray[Any]:
+    """The array of a file, which is only looked at; a file of any other kind is a ValueError.
+
+    `numpy.load` would take an archive or a pickle for an array, and fail in as many ways.
+    """
+    mapped = np.lib.format.open_memmap(path, mode="r")  # type: ignore[no-untyped-call]
+    return np.asarray(mapped)  # a memmap is slow to take a row from
 
 
 def _forget(place: Path) -> None:

@@ -77,8 +77,7 @@ class SemanticKitti:
         stem: str = frame.handle["stem"]
         scan = drive.folder / "velodyne" / f"{stem}.bin"
         labels = [drive.folder / "labels" / f"{stem}.label"] if drive.labelled else []
-        images = [drive.folder / "image_2" / f"{stem}.png"] if drive.image_size != (0, 0) else []
-        return [scan, *labels, *images]
+        return [scan, *labels, *(camera.file for camera in _cameras(drive, frame.id, stem))]
 
     def manifest(self, root: Path) -> str:
         """Digest of calibrations, poses, times and splits, and of all files' names and sizes."""

@@ -23,6 +23,8 @@ from lima_bench.datasets.world.street import Style
 HDL_32E_RAD = np.radians(np.linspace(-30.67, 10.67, 32))
 PERIOD_S = 0.5
 FRAMES_A_TRIP = 25
+INSTANT_S = 1e-4
+"""The simulator casts the rays of a turn at one moment."""
 SHARE_STRIDE = 100
 """The sparsest label share keeps every 100th frame of the training list, the first included."""
 
@@ -158,9 +160,10 @@ def _rig(drive: Synth4dDrive, elevations_rad: Float64, place: tuple[float, float
         elevations_rad=elevations_rad,
         azimuths=drive.azimuths,
         first_azimuth_rad=math.pi,
-        first_s=-0.05,
-        turn_s=0.1,
+        first_s=0.0,
+        turn_s=INSTANT_S,
         max_range_m=drive.max_range_m,
         sees_ego=False,
+        clean=True,
     )
     return Rig(lidar, (), period_s=PERIOD_S, scored=Card.beside(__file__).remap(RAW))

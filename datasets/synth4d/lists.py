@@ -40,7 +40,7 @@ def read_list(root: Path, set_name: str, name: str) -> dict[str, tuple[str, ...]
         )
     lists = _read_json(path) if path == as_json else read_pickle(path)
     try:
-        return {_name(town): tuple(sorted(map(_name, lists[town]))) for town in lists}
+        return {_name(town): _names(lists[town]) for town in lists}
     except (TypeError, ValueError) as error:
         raise UserError(
             path,
@@ -64,6 +64,17 @@ def _read_json(path: Path) -> Any:
         raise UserError(path, f"This is not JSON: {error}.", "Mend or remove the file.") from error
 
 
+def _names(values: object) -> tuple[str, ...]:
+    """The names of a town's frames, sorted.
+
+    Raises:
+        ValueError: It is no list of names.
+    """
+    if not isinstance(values, (list, tuple, set, frozenset)):
+        raise ValueError(f"{values!r} is no list")
+    return tuple(sorted(map(_name, values)))
+
+
 def _name(value: object) -> str:
     """A town's or frame's name, which is part of a path; numbers are written as they are.
 
@@ -73,6 +84,6 @@ def _name(value: object) -> str:
     if not isinstance(value, (str, int)) or isinstance(value, bool):
         raise ValueError(f"{value!r} is no name")
     name = str(value)
-    if not name or Path(name).name != name:
+    if name in ("", "..") or Path(name).name != name:
         raise ValueError(f"{name!r} is no plain name")
     return name

@@ -28,7 +28,8 @@ def _byte_table() -> UInt32:
 
 def _lane_tables(step: UInt32) -> UInt32:
     """(4, 256) what a lane of zero bytes makes of each byte of the state before it."""
-    states = np.arange(256, dtype=np.uint32) << (8 * np.arange(4, dtype=np.uint32))[:, None]
+    byte, shift = np.arange(256, dtype=np.uint32), 8 * np.arange(4, dtype=np.uint32)
+    states: UInt32 = np.left_shift(byte, shift[:, None])
     for _ in range(_LANE):
         states = step[states & 0xFF] ^ (states >> 8)
     return states

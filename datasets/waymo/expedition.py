@@ -32,11 +32,11 @@ SHARE_STRIDE = 100
 
 BOULEVARDS = Style(
     name="boulevards",
-    urban=0.3,
+    urban=0.12,
     curve_m=7.0,
     slope=0.045,
-    trees=13.0,
-    houses=0.65,
+    trees=24.0,
+    houses=0.85,
     parked=0.55,
     traffic=1.4,
     walkers=2.0,

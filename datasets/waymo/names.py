@@ -1,6 +1,6 @@
 """What Waymo Open calls its sensors and components; the numbers are those of its enumerations.
 
-Offers `LASERS`, `CAMERAS`, `TOP`, `TO_WAYMO_AXES` and `COMPONENTS`.
+Offers `LASERS`, `CAMERAS`, `TOP`, `TO_WAYMO_AXES` `COMPONENTS` and `NEEDED`.
 Source: waymo-research/waymo-open-dataset ``dataset.proto``, ``v2/perception``.
 """
 
@@ -44,3 +44,6 @@ COMPONENTS: Mapping[str, str] = {
     "camera_calibration": "CameraCalibrationComponent",
 }
 """Folder of a component in the second format to the name in its columns."""
+
+NEEDED: tuple[str, ...] = ("lidar", "lidar_pose", "lidar_calibration", "vehicle_pose")
+"""Components without which no frame can be read."""

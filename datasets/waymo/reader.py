@@ -22,6 +22,7 @@ from lima_bench.datasets.splits import FILE, sequences_of
 from lima_bench.datasets.waymo import records, segment_capture, segments
 from lima_bench.datasets.waymo.assemble import sample_of
 from lima_bench.datasets.waymo.listing import Listing
+from lima_bench.datasets.waymo.names import NEEDED
 from lima_bench.datasets.waymo.parquet import stamp
 
 _EXPECTED = (
@@ -82,6 +83,13 @@ class Waymo:
         else:
             captured = records.capture(path, handle["place"], *wanted)
         return sample_of(captured, frame, self.card)
+
+    def files(self, frame: Frame) -> list[Path]:
+        """The components' files that `frame` lies in, or its record file; existing or not."""
+        path: Path = frame.handle["path"]
+        if frame.handle["place"] is not None:
+            return [path]
+        return [segments.component_file(path, part, frame.sequence) for part in NEEDED]
 
     def manifest(self, root: Path) -> str:
         """Digest of the splits file, and of all files' names and sizes."""

@@ -27,6 +27,7 @@ from lima_bench.datasets.waymo.parquet import (
     CAMERA,
     LASER,
     Columns,
+    Key,
     image,
     matrix,
     read_keys,
@@ -83,7 +84,7 @@ class _Frame:
     ) -> dict[int, Columns]:
         """Rows of the frame by LiDAR, of those that have one."""
         places = read_keys(self.file(component), OF_LASER, LASERS)
-        keys = [(self.time_us, laser) for laser in lasers]
+        keys: list[Key] = [(self.time_us, laser) for laser in lasers]
         here = {key: places[key] for key in keys if key in places}
         rows = rows_of(self.folder, component, self.context, here, columns)
         return {key[1]: row for key, row in rows.items()}

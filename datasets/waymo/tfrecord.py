@@ -32,7 +32,7 @@ def record_places(path: Path) -> list[Place]:
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
-            places = []
+            places: list[Place] = []
             at = 0
             while at < size:
                 file.seek(at)

@@ -16,6 +16,8 @@ from lima_bench.datasets.world.noise import smooth
 from lima_bench.datasets.world.plan import Plan
 from lima_bench.datasets.world.things import AlongRoad, Model
 
+Draw = Callable[[np.random.Generator], Model]
+
 _TRIES = 16
 _OPEN_M = 2.2
 _DEEP_M = 42.0
@@ -87,7 +89,7 @@ def _vehicle(plan: Plan) -> None:
 
 
 def _rubble(plan: Plan) -> None:
-    _put_beside(plan, thicket.rubble(plan.rng), (3.5, 10.0), 14.0)
+    _put_beside(plan, thicket.rubble(plan.rng), (2.5, 8.0), 12.0)
 
 
 def _log(plan: Plan) -> None:
@@ -97,35 +99,50 @@ def _log(plan: Plan) -> None:
 def _post(plan: Plan) -> None:
     """A mast, and with luck the next ones of its row."""
     model, rng = thicket.post(plan.rng), plan.rng
-    offset = _put_beside(plan, model, (4.0, 12.0), 10.0, turn=0.0)
+    offset = _put_beside(plan, model, (2.5, 8.0), 8.0, turn=0.0)
     if offset is not None and rng.random() < 0.3:
         for x in np.arange(plan.street.start_m, plan.street.end_m, float(rng.uniform(24, 36))):
             plan.put(model, plan.beside(float(x), offset))
 
 
 def _barriers(plan: Plan) -> None:
-    """A few elements in line."""
-    rng = plan.rng
-    model = thicket.concrete_barrier(rng)
-    side = 1.0 if rng.random() < 0.5 else -1.0
-    offset = side * (plan.street.half_width(0) + float(rng.uniform(2.5, 9.0)))
-    x, turn = _near(plan, 4.0, 14.0), float(rng.normal(0, 0.15))
-    for k in range(int(rng.integers(2, 5))):
-        track = plan.beside(x + 2.5 * k, offset + 2.5 * k * math.sin(turn), turn)
-        if plan.kerb_clearance(track, 2.4, 0.6) > 0.1:
-            plan.put(thicket.concrete_barrier(rng) if k else model, track, apart_m=0.02)
+    """A few concrete elements in line."""
+    turn = float(plan.rng.normal(0, 0.15))
+    _row(plan, thicket.concrete_barrier, (4.0, 9.0), 12.0, step_m=2.5, turn=turn)
 
 
 def _fence(plan: Plan) -> None:
     """A stretch of fence along the trail."""
+    _row(plan, lambda rng: buildings.fence(rng, 4.0), (4.0, 12.0), 12.0, step_m=4.1, turn=0.0)
+
+
+def _row(
+    plan: Plan,
+    draw: Draw,
+    out_m: tuple[float, float],
+    beyond_m: float,
+    *,
+    step_m: float,
+    turn: float,
+) -> None:
+    """Two to four things end to end, as far as there is room behind the first."""
     rng = plan.rng
-    side = 1.0 if rng.random() < 0.5 else -1.0
-    offset = side * (plan.street.half_width(0) + float(rng.uniform(4.0, 12.0)))
-    x = _near(plan, 10.0, 12.0)
-    for k in range(int(rng.integers(2, 5))):
-        track = plan.beside(x + 4.1 * k, offset)
-        if plan.kerb_clearance(track, 4.0, 0.2) > 0.1:
-            plan.put(buildings.fence(rng, 4.0), track, apart_m=0.02)
+    more = int(rng.integers(1, 4))
+    for _ in range(_TRIES):
+        side = 1.0 if rng.random() < 0.5 else -1.0
+        offset = side * (plan.street.half_width(0) + float(rng.uniform(*out_m)))
+        x = _near(plan, 3.0, beyond_m)
+        if _element(plan, draw(rng), x, offset, turn):
+            for k in range(1, more + 1):
+                along = k * step_m
+                _element(plan, draw(rng), x + along, offset + along * math.sin(turn), turn)
+            return
+
+
+def _element(plan: Plan, model: Model, x: float, offset: float, turn: float) -> bool:
+    track = plan.beside(x, offset, turn)
+    clear = plan.kerb_clearance(track, *model.size[:2]) > 0.1
+    return clear and plan.put(model, track, apart_m=0.02)
 
 
 def _people(plan: Plan, at_least: int) -> None:

@@ -163,7 +163,7 @@ class WaymoDrive(LidarDrive):
         image_width: Pixels.
     """
 
-    train_segments: Count = 40
+    train_segments: Count = 56
     val_segments: Count = 8
     frames: Keyframes = 6
     unlabelled: Count = 1

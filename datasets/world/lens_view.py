@@ -48,7 +48,8 @@ def nearest(mount: CameraMount, wide: CameraMount, raster: npt.NDArray[Any]) -> 
 
 def _in_wide(mount: CameraMount, wide: CameraMount) -> Float64:
     """Row and column (2, H W) in the wide image of every pixel."""
-    return (_places(mount) + wide.intrinsic[:2, 2] - mount.intrinsic[:2, 2]).T[::-1]
+    places: Float64 = _places(mount) + wide.intrinsic[:2, 2] - mount.intrinsic[:2, 2]
+    return places.T[::-1]
 
 
 def _places(mount: CameraMount) -> Float64:

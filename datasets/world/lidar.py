@@ -71,16 +71,17 @@ def spin(now: Instant, mount: LidarMount, timestamp_us: int) -> Spin:
         shapes = concatenate([shapes, _roof(scene, mount, time_s)])
     ground, instances = scene.street.ground.table, len(scene.things) + 1
     depth, owner, below, possible = trace(turn, ground, shapes.rows, shapes.tags, instances)
-    bumps_m = (0.0, 0.0) if mount.on_beam else (_BUMP_M, _BLADES_M)
+    bumps_m = (0.0, 0.0) if mount.on_beam or mount.clean else (_BUMP_M, _BLADES_M)
+    rough = 0.0 if mount.clean else 1.0
     if mount.on_beam:
         # A grazing beam can be given a kerb that lies behind the sensor; a range has no sign.
         owner = np.where(depth > _NEAREST_M, owner, NOTHING)
     hits = Hits(depth, owner, below)
-    points, facts = _points(turn, hits, shapes, scene.weather.wet, bumps_m)
+    points, facts = _points(turn, hits, shapes, scene.weather.wet, bumps_m, rough)
     second = None
     if mount.two_returns:
         echo, behind = second_hits(turn, hits, ground, shapes)
-        more = _points(echo, behind, shapes, scene.weather.wet, bumps_m)
+        more = _points(echo, behind, shapes, scene.weather.wet, bumps_m, rough)
         points, facts, second = with_second(turn, (points, facts), more)
     town_to_lidar = inverse(ego @ mount.lidar_to_ego)
     own = points[:, :3] @ town_to_lidar[:3, :3].T + town_to_lidar[:3, 3]
@@ -103,19 +104,26 @@ def spin(now: Instant, mount: LidarMount, timestamp_us: int) -> Spin:
 
 
 def _points(
-    turn: Turn, hits: Hits, shapes: Shapes, wet: float, bumps_m: tuple[float, float]
+    turn: Turn,
+    hits: Hits,
+    shapes: Shapes,
+    wet: float,
+    bumps_m: tuple[float, float],
+    rough: float,
 ) -> tuple[Float64, Int64]:
     """What comes back from where beams end; see `_returns`."""
     depth, owner, below = hits
     rows, tags = shapes.rows, shapes.tags
-    return _returns(turn, depth, owner, below, rows, tags, wet, REFLECTIVITY, DROP_OUT, bumps_m)
+    return _returns(
+        turn, depth, owner, below, rows, tags, wet, REFLECTIVITY, DROP_OUT, bumps_m, rough
+    )
 
 
 def _beams(scene: Scene, mount: LidarMount, time_s: float) -> Beams:
     """Where the sensor looks while it turns."""
     first = scene.ego_to_town(time_s + mount.first_s)
     last = scene.ego_to_town(time_s + mount.first_s + mount.turn_s)
-    share = ((np.arange(mount.azimuths) + 0.5) / mount.azimuths)[:, None, None]
+    share: Float64 = ((np.arange(mount.azimuths) + 0.5) / mount.azimuths)[:, None, None]
     # A turn lasts at most a tenth of a second: between its ends, poses are interpolated linearly.
     poses = first * (1 - share) + last * share
     return Beams(
@@ -148,7 +156,7 @@ def _turn(scene: Scene, mount: LidarMount, time_s: float) -> Turn:
     later = mount.first_s + mount.turn_s * (np.arange(mount.azimuths) + 0.5) / mount.azimuths
     first = scene.ego_to_town(time_s + mount.first_s) @ mount.spin_to_ego
     last = scene.ego_to_town(time_s + mount.first_s + mount.turn_s) @ mount.spin_to_ego
-    share = ((later - mount.first_s) / mount.turn_s)[:, None, None]
+    share: Float64 = ((later - mount.first_s) / mount.turn_s)[:, None, None]
     poses = first * (1 - share) + last * share
     if mount.on_beam:
         to_ego = inverse(mount.spin_to_ego)
@@ -209,8 +217,12 @@ def _returns(
     reflectivity: Float64,
     drop_out: Float64,
     bumps_m: tuple[float, float],
+    rough: float,
 ) -> tuple[Float64, Int64]:
-    """Points with intensity (N, 4) in the town's frame; ring, label, instance, moving, column."""
+    """Points with intensity (N, 4) in the town's frame; ring, label, instance, moving, column.
+
+    `rough` 1 is a real sensor; with 0 nothing is lost, strays or is measured inexactly.
+    """
     count, rings = owner.shape
     points, facts = np.empty((count * rings, 4)), np.empty((count * rings, 5), dtype=np.int64)
     kept = 0
@@ -237,14 +249,14 @@ def _returns(
             bright = reflectivity[material] * (1 - 0.4 * wet * (i == GROUND))
             lost = drop_out[material] + 0.04 + 0.25 * (t / turn.max_range) ** 3 * (1 - bright)
             lost += 0.25 * wet * (i == GROUND) + 0.3 * max(0.0, 0.06 - cosine * bright) / 0.06
-            if chance(seed, ray, 4, 1) < lost:
+            if chance(seed, ray, 4, 1) < lost * rough:
                 continue
-            t += RANGE_NOISE_M * bell(seed + 5, ray)
-            if chance(seed, ray, 6, 1) < 0.0004 + 0.003 * wet:
+            t += rough * RANGE_NOISE_M * bell(seed + 5, ray)
+            if chance(seed, ray, 6, 1) < rough * (0.0004 + 0.003 * wet):
                 t *= chance(seed, ray, 6, 2)
                 label, instance, moving = _NOISE, 0, 0
             intensity = bright * (0.35 + 0.65 * cosine) * (1 - 0.3 * t / turn.max_range)
-            intensity *= 1 + 0.15 * bell(seed + 7, ray)
+            intensity *= 1 + rough * 0.15 * bell(seed + 7, ray)
             points[kept, 0], points[kept, 1] = x + t * way[0], y + t * way[1]
             points[kept, 2] = z + t * way[2] + bump
             points[kept, 3] = min(max(intensity, 0.0), 1.0)

@@ -39,6 +39,7 @@ class LidarMount:
         on_beam: Keep every point exactly on its beam, as formats need that store ranges only.
         two_returns: Whether the sensor keeps a second return where a beam meets two things.
         noise: Parts the noise of a rig's LiDARs; empty where there is one.
+        clean: Whether every beam that meets something returns, from exactly there: a simulator's.
     """
 
     lidar_to_ego: Float64
@@ -54,6 +55,7 @@ class LidarMount:
     on_beam: bool = False
     two_returns: bool = False
     noise: str = ""
+    clean: bool = False
 
 
 @dataclass(frozen=True)

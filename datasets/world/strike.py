@@ -27,8 +27,9 @@ from lima_bench.datasets.world.surface import surface
 _CURB, _FLAT = int(Label.CURB), int(Label.OTHER_FLAT)
 _KERB, _CONCRETE = int(Material.KERB_STONE), int(Material.CONCRETE)
 _GRAZING = 1e-4
-_STEPS = 64
-_TOUCH_M = 0.008
+_STEPS = 96
+_TOUCH_M = 0.006
+_SPREAD = 0.0006
 
 Strike = tuple[float, int, int, bool]
 """Distance in lengths of the ray's direction, label, material, whether it is a kerb's face."""
@@ -61,7 +62,8 @@ def _downhill(ground: Float64, o: Triple, d: Triple, limit: float) -> Strike:
     for _ in range(_STEPS):
         x, y = o[0] + t * d[0], o[1] + t * d[1]
         above = o[2] + t * d[2] - height(ground, x, y)
-        if above < _TOUCH_M:
+        # A beam and a pixel widen with distance, so a far one touches a little earlier.
+        if above < _TOUCH_M + _SPREAD * t:
             break
         t += above / most
         if t >= limit:
@@ -94,6 +96,8 @@ def strike(ground: Float64, o: Triple, d: Triple, limit: float) -> Strike:
     if not raised:
         return low if low < limit else FAR, label, material, False
     face = _kerb_face(ground, o, d, high, low)
+    if face >= limit:
+        return FAR, 0, 0, False
     if label == _FLAT:
         return face, _FLAT, _CONCRETE, True
     return face, _CURB, _KERB, True

@@ -15,6 +15,7 @@ from lima_bench.datasets.world.noise import smooth
 from lima_bench.datasets.world.relief import patch_at
 
 _GRASSLAND, _SLAB, _MUD = int(Label.GRASSLAND), int(Label.CONCRETE_SLAB), int(Label.MUD)
+_PUDDLE = int(Label.PUDDLE)
 _GRASS, _SOIL, _CONCRETE = int(Material.GRASS), int(Material.SOIL), int(Material.CONCRETE)
 # Still water mirrors the sky and swallows pulses, as glass does.
 _WATER = int(Material.GLASS)
@@ -22,6 +23,8 @@ _WATER = int(Material.GLASS)
 _RUT_M = 0.75
 _RUT_WIDTH_M = 0.28
 _WET = 0.68
+# Where a puddle is so shallow that its bottom shows.
+_SHALLOW = 0.5
 
 
 @compiled
@@ -35,6 +38,8 @@ def open_ground(ground: Float64, x: float, y: float) -> tuple[int, int, bool]:
         return _MUD, _SOIL, False
     if patch == _SLAB:
         return _SLAB, _CONCRETE, False
+    if patch == _PUDDLE and smooth(1.3 * x, 1.3 * y, seed + 23) < _SHALLOW:
+        return _PUDDLE, _SOIL, False
     if patch > 0:
         return patch, _WATER, False
     t, s = road_frame(ground, x, y)

@@ -55,7 +55,7 @@ def draw_trail(
     patches = _Patches(rng, trail, travel_m)
     if all_classes or rng.random() < _POND:
         patches.pond()
-    patches.wet_places(2 if all_classes else int(rng.integers(0, 3)))
+    patches.wet_places(3 if all_classes else int(rng.integers(0, 4)))
     if rng.random() < _SLAB:
         patches.slab()
     wet = replace(dry, patches=patches.table)
@@ -125,12 +125,12 @@ class _Patches:
     def wet_places(self, count: int) -> None:
         """Puddles in or beside the ruts, in mud; and mud alone."""
         rng = self.rng
-        places = [(self._along(7.0), float(rng.uniform(-1.6, 1.6))) for _ in range(count)]
+        places = [(self._along(5.0), float(rng.uniform(-1.6, 1.6))) for _ in range(count)]
         for x, offset in places:
-            half = float(rng.uniform(0.7, 1.5)), float(rng.uniform(0.4, 0.8))
+            half = float(rng.uniform(0.8, 1.8)), float(rng.uniform(0.5, 0.9))
             self._add(x, offset, half, 0.04, Label.PUDDLE)
         for x, offset in places:
-            half = float(rng.uniform(1.6, 2.8)), float(rng.uniform(0.8, 1.5))
+            half = float(rng.uniform(1.7, 2.8)), float(rng.uniform(0.9, 1.5))
             self._add(x, offset, half, 0.0, Label.MUD)
 
     def slab(self) -> None:

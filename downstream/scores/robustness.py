@@ -1,7 +1,7 @@
 """How much a backbone suffers from corruptions: mean corruption error and mean resilience.  Pure.
 
-Offers `Robustness`, `robustness`, `by_severity`, `BASELINE` and `CLEAN_BASELINE`. With the mIoU of
-corruption i at severity l, all in percent, and b the baseline's:
+Offers `Robustness`, `robustness`, `BASELINE` and `CLEAN_BASELINE`. With the mIoU of corruption i
+at severity l, all in percent, and b the baseline's:
 
     CE_i = sum_l (100 - mIoU_il) / sum_l (100 - b_il)      mCE = mean_i CE_i
     RR_i = mean_l mIoU_il / mIoU_clean                     mRR = mean_i RR_i
@@ -83,17 +83,3 @@ def robustness(
         {name: 100 * (100 - means[name]) / (100 - baseline[name]) for name in baseline},
         {name: 100 * means[name] / clean for name in baseline},
     )
-
-
-def by_severity(scores: Mapping[str, float]) -> dict[str, dict[str, float]]:
-    """MIoU by corruption and severity from one evaluation of all of nuScenes-C.
-
-    Args:
-        scores: Flat, with ``miou_<corruption>-<severity>`` for each (`Scores.scores`).
-    """
-    found: dict[str, dict[str, float]] = {}
-    for name, value in scores.items():
-        corruption, dash, severity = name.removeprefix("miou_").partition("-")
-        if dash and name.startswith("miou_") and corruption in BASELINE:
-            found.setdefault(corruption, {})[severity] = value
-    return found

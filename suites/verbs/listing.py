@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import typer
 
-from lima_bench.common.errors import unknown_name
+from lima_bench.common.errors import UserError, unknown_name
 from lima_bench.suites.known import gather
 from lima_bench.suites.load import builtin
 from lima_bench.suites.session import load_plugs
@@ -17,16 +18,55 @@ from lima_bench.suites.yaml_lines import read_document
 Lines = list[tuple[str, str, str]]
 """Name, state (empty: built), title."""
 
+LABELS = "labels"
+"""What is listed of data, and so needs some: `lima_bench.suites.verbs.labels`."""
+
 _PLANNED = "not built yet"
 
 
-def list_things(kind: str | None, plugs: Collection[Path], *, as_json: bool) -> int:
-    """Print one kind, or every kind; returns the exit code."""
+@dataclass(frozen=True)
+class Wish:
+    """What was asked for.
+
+    Attributes:
+        kind: One of `KINDS`, or `LABELS`; None: every kind.
+        name: Of labels: the data set's id, with or without a variant of its card; None: all that
+            lie there.
+        data: Of labels: the data root; None: the environment's.
+        profile: Of labels: the built-in world of this profile (``embedded``, ``smoke``) instead.
+        store: Of labels: the store's folder; None: the environment's, else ``runs``.
+        plugs: Every ``--plug``.
+        as_json: For programs.
+    """
+
+    kind: str | None = None
+    name: str | None = None
+    data: Path | None = None
+    profile: str | None = None
+    store: Path | None = None
+    plugs: Collection[Path] = ()
+    as_json: bool = False
+
+
+def list_things(wish: Wish) -> int:
+    """Print one kind, or every kind; returns the exit code.
+
+    Raises:
+        UserError: There is no such kind, or labels of what is not there are asked for.
+    """
+    kind = wish.kind
+    if kind == LABELS:
+        from lima_bench.suites.verbs.labels import list_labels
+
+        return list_labels(wish)
     if kind is not None and kind not in KINDS:
-        raise unknown_name(f"lima-bench list {kind}", "list", kind, KINDS)
-    load_plugs(plugs)
+        raise unknown_name(f"lima-bench list {kind}", "list", kind, [*KINDS, LABELS])
+    if wish.name is not None:
+        how = f"lima-bench list {LABELS} {wish.name}"
+        raise UserError(f"lima-bench list {kind} {wish.name}", "Only labels are of a set.", how)
+    load_plugs(wish.plugs)
     found = {name: make() for name, make in KINDS.items() if kind in (None, name)}
-    if as_json:
+    if wish.as_json:
         typer.echo(json.dumps({name: _objects(lines) for name, lines in found.items()}))
         return 0
     for name, lines in found.items():

@@ -70,6 +70,8 @@ def test_a_registry_loads_only_what_is_asked_for():
 def test_a_missing_package_names_its_extra():
     with pytest.raises(UserError, match=r"lima-bench\[slurm\]"):
         optional("no_such_package_anywhere", extra="slurm")
+    with pytest.raises(UserError, match=r"lima-bench\[waymo\]"):
+        optional("no_such_package_anywhere.inside", extra="waymo")
 
 
 def test_a_lock_has_one_holder_and_dies_with_it(tmp_path):

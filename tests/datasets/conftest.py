@@ -1,6 +1,7 @@
 """A small drive with every kind of content, for writing and reading back."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -188,4 +189,65 @@ def semantickitti_root(
         drive("08", "val", cameras=KITTI_CAMERAS, seed=5),
     ]
     write_tables([write_recording(d, root) for d in drives], root, pretrain=["03"])
+    return root, drives
+
+
+RINGS = 32
+
+
+def beamed(turn: LidarScan, rng: np.random.Generator) -> LidarScan:
+    """The turn with a beam of its own for every point."""
+    columns = len(turn.beams.azimuths_rad)
+    beams = np.sort(rng.choice(columns * RINGS, len(turn.points), replace=False))
+    return replace(turn, ring=beams % RINGS, column=beams // RINGS)
+
+
+@pytest.fixture(scope="session")
+def one_a_cell_drive(drive: Callable[..., Recording]) -> Callable[..., Recording]:
+    """As `drive`, with at most one point in each cell of a scan's range image."""
+
+    def make(*arguments: object, **settings: object) -> Recording:
+        rng, recording = np.random.default_rng(0), drive(*arguments, **settings)
+        moments = [replace(m, scan=beamed(m.scan, rng)) for m in recording.moments]
+        return replace(recording, moments=tuple(moments))
+
+    return make
+
+
+def lifelike(recording: Recording, seed: int = 0) -> Recording:
+    """The recording as RELLIS-3D can say it, with every world class in its image."""
+    rng = np.random.default_rng(seed)
+    moments = []
+    for moment in recording.moments:
+        pictures = tuple(
+            replace(p, label=rng.integers(0, len(Label), p.label.shape, dtype=np.uint8))
+            for p in moment.pictures
+        )
+        moments.append(replace(moment, scan=beamed(moment.scan, rng), pictures=pictures))
+    return replace(recording, moments=tuple(moments))
+
+
+@pytest.fixture(scope="session")
+def rellis3d_drive(drive: Callable[..., Recording]) -> Callable[..., Recording]:
+    """Makes recordings as RELLIS-3D can say them: one camera, at the scan's time by default."""
+
+    def make(name: str, split: str = "train", late_us: int = 0) -> Recording:
+        return lifelike(drive(name, split, cameras=(("pylon_camera_node", late_us, 0.0),)))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def rellis3d_root(
+    rellis3d_drive: Callable[..., Recording], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, list[Recording]]:
+    """Two sequences of two parts each, written out of order."""
+    from lima_bench.datasets.rellis3d.writer import write_recording, write_tables
+
+    root = tmp_path_factory.mktemp("rellis3d")
+    parts = (("00001/000000", "train"), ("00000/000000", "train"), ("00000/000003", "val"),
+             ("00001/000003", "test"))  # fmt: skip
+    drives = [rellis3d_drive(name, split) for name, split in parts]
+    tables = [write_recording(recording, root) for recording in drives]
+    write_tables(tables, root, pretrain=["00000/000000", "00001/000000"])
     return root, drives

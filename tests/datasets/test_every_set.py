@@ -87,7 +87,8 @@ def test_every_reading_of_the_world_can_be_trained_and_scored(
 ) -> None:
     reader = open_dataset(name)
     root = world(name)
-    roles = ("val",) if base_of(name) == "nuscenes_c" else ("train", "val")
+    # Some train on everything there is and score elsewhere; nuScenes-C is scored only.
+    roles = {"nuscenes_c": ("val",), "synlidar:all13": ("train",)}.get(name, ("train", "val"))
     seen = np.zeros(256, dtype=np.int64)
     for role in roles:
         frames = reader.frames(root, split_for(reader.card, role))

@@ -1,7 +1,9 @@
 """What every reader shares: images, rigid transforms, cards' ranges, manifests."""
 
 import os
+import pickle
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ from lima_bench.datasets.images import read_image
 from lima_bench.datasets.manifest import manifest_digest
 from lima_bench.datasets.nuscenes.reader import CARD
 from lima_bench.datasets.rigid import apply, inverse, quaternion, rigid, rotation
-from lima_bench.datasets.sample import Camera
+from lima_bench.datasets.sample import Camera, EncodedImage
 
 
 @pytest.fixture
@@ -50,6 +52,24 @@ def test_image_cut_short(camera: Camera, suffix: str) -> None:
         with pytest.raises(UserError, match="cannot be read") as error:
             read_image(replace(camera, image=path))
         assert str(path) in str(error.value)
+
+
+def test_image_inside_a_larger_file(camera: Camera) -> None:
+    whole = camera.image.read_bytes()
+    inside = EncodedImage(camera.image, "frame 3, camera 2", partial(bytes, whole))
+    held = replace(camera, image=inside)
+    np.testing.assert_array_equal(read_image(held), read_image(camera))
+    assert held.file == camera.file == camera.image
+    travelled = pickle.loads(pickle.dumps(held))
+    np.testing.assert_array_equal(read_image(travelled), read_image(camera))
+    for content in (whole[: len(whole) // 2], b""):
+        broken = replace(inside, read=partial(bytes, content))
+        with pytest.raises(UserError, match="cannot be read") as error:
+            read_image(replace(camera, image=broken))
+        assert error.value.where == f"{camera.image}: frame 3, camera 2"
+    with pytest.raises(UserError, match="40 x 30 pixels") as error:
+        read_image(replace(held, width=41))
+    assert error.value.where.endswith("camera 2")
 
 
 def test_rotations_and_quaternions() -> None:

@@ -3,7 +3,6 @@
 import pickle
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +10,13 @@ import pytest
 
 from lima_bench.common.errors import UserError
 from lima_bench.datasets.api import open_dataset
+from lima_bench.datasets.label_shares import resolve
 from lima_bench.datasets.sample import IGNORE
-from lima_bench.datasets.semanticposs.expedition import PANDORA_RAD, expedition
 from lima_bench.datasets.semanticposs.raw_ids import RAW
 from lima_bench.datasets.semanticposs.reader import SemanticPoss
 from lima_bench.datasets.semanticposs.writer import (
     grid_cells,
     intensity_of,
-    raw_labels,
     write_recording,
     write_tables,
 )
@@ -26,7 +24,7 @@ from lima_bench.datasets.splits import IncompleteData
 from lima_bench.datasets.world.build import build_world
 from lima_bench.datasets.world.drives import SemanticPossDrive
 from lima_bench.datasets.world.labels import Label
-from lima_bench.datasets.world.recording import LidarScan, Recording
+from lima_bench.datasets.world.recording import Recording
 from lima_bench.datasets.world.spec import WorldSpec
 
 Written = tuple[Path, list[Recording]]
@@ -37,25 +35,14 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-def spread(recording: Recording) -> Recording:
-    """The recording with one point a cell of its range image."""
-    rng = np.random.default_rng(0)
-
-    def one_a_cell(scan: LidarScan) -> LidarScan:
-        beams, columns = len(scan.beams.elevations_rad), len(scan.beams.azimuths_rad)
-        cells = np.sort(rng.choice(beams * columns, len(scan.points), replace=False))
-        return replace(scan, column=cells // beams, ring=cells % beams)
-
-    moments = [replace(m, scan=one_a_cell(m.scan)) for m in recording.moments]
-    return replace(recording, moments=tuple(moments))
-
-
 @pytest.fixture(scope="module")
-def written(drive: Callable[..., Recording], tmp_path_factory: pytest.TempPathFactory) -> Written:
+def written(
+    one_a_cell_drive: Callable[..., Recording], tmp_path_factory: pytest.TempPathFactory
+) -> Written:
     """A data root of three sequences and what was written there."""
     root = tmp_path_factory.mktemp("semanticposs")
     drives = [
-        spread(drive(name, split, cameras=(), seed=seed))
+        one_a_cell_drive(name, split, cameras=(), seed=seed)
         for seed, (name, split) in enumerate((("00", "train"), ("03", "train"), ("02", "val")))
     ]
     write_tables([write_recording(d, root) for d in drives], root, pretrain=())
@@ -107,21 +94,6 @@ def test_instances_lie_in_the_high_half(written: Written) -> None:
     assert (values >> 16).any() and (values & 0xFFFF).max() == 22
 
 
-def test_tags_are_the_range_image_from_the_highest_beam_down(written: Written) -> None:
-    root, drives = written
-    scan = drives[2].moments[0].scan
-    tags = np.fromfile(root / "sequences/02/tag/000000.tag", "?")
-    rows = np.fromfile(root / "sequences/02/velodyne/000000.bin", "<f4").reshape(-1, 4)
-    assert len(tags) == 32 * 90 and tags.sum() == len(rows)
-    image = np.full((32 * 90, 3), np.nan)
-    image[tags] = rows[:, :3]
-    image = image.reshape(32, 90, 3)
-    for i in (0, 7, 100):
-        np.testing.assert_array_equal(image[31 - scan.ring[i], scan.column[i]], scan.points[i])
-    np.testing.assert_allclose(np.degrees(PANDORA_RAD[[0, -1]]), [-16, 7])
-    assert len(PANDORA_RAD) == 40 and (np.diff(PANDORA_RAD) > 0).all()
-
-
 def test_tags_are_optional(copied: Path) -> None:
     dataset = SemanticPoss()
     before, digest = dataset.frames(copied, "val"), dataset.manifest(copied)
@@ -147,33 +119,6 @@ def test_label_map_is_total() -> None:
     assert card.class_names[card.remap(RAW)[Label.TRAFFIC_CONE]] == "cone/stone"
 
 
-def test_people_who_stand_together_are_one_class(written: Written) -> None:
-    """Raw 5, two or more persons, is where two people are within 1.2 m; both are persons."""
-    moment = written[1][0].moments[0]
-    person = next(box for box in moment.annotations if box.category.startswith("human"))
-    alone = raw_labels(moment) & 0xFFFF
-    assert (alone == 4).any() and not (alone == 5).any()
-    friend = replace(person, instance=99, centre=person.centre + np.array([1.0, 0, 0]))
-    beside = raw_labels(replace(moment, annotations=(*moment.annotations, friend))) & 0xFFFF
-    ours = moment.scan.instance == person.instance
-    assert (beside[ours] == 5).all() and (beside[~ours] == alone[~ours]).all()
-    far = replace(friend, centre=person.centre + np.array([1.3, 0, 0]))
-    apart = raw_labels(replace(moment, annotations=(*moment.annotations, far))) & 0xFFFF
-    np.testing.assert_array_equal(apart, alone)
-
-
-def test_two_points_a_cell_cannot_be_said(drive: Callable[..., Recording], tmp_path: Path) -> None:
-    recording = spread(drive("00", cameras=()))
-    scan = recording.moments[0].scan
-    twice = replace(scan, ring=scan.ring * 0, column=scan.column * 0)
-    with pytest.raises(ValueError, match="one point a cell"):
-        write_recording(
-            replace(recording, moments=(replace(recording.moments[0], scan=twice),)), tmp_path
-        )
-    with pytest.raises(ValueError, match="no images"):
-        write_tables([], tmp_path, pretrain=["00"])
-
-
 # --- protocol
 
 
@@ -183,6 +128,22 @@ def test_half_is_two_sequences_and_not_half() -> None:
     assert card.sequence_shares["50%"] == ("00", "01")
     assert any("988 of 2488" in line for line in card.assumed)
     assert card.protocol == "assumed"
+
+
+def test_label_shares(
+    one_a_cell_drive: Callable[..., Recording], written: Written, tmp_path: Path
+) -> None:
+    root = Path(shutil.copytree(written[0], tmp_path / "semanticposs"))
+    write_recording(one_a_cell_drive("01", cameras=(), seed=7), root)
+    for name in ("semanticposs", "semanticposs:val03"):
+        dataset = open_dataset(name)
+        frames = dataset.frames(root, "train")
+        half = resolve(dataset.card, frames, "50%")
+        assert half.name == "50%@sequence" and len(half.frames) == 6
+        assert {frame.sequence for frame in half.frames} == {"00", "01"}
+        assert len(resolve(dataset.card, frames, "100%").frames) == 9
+    with pytest.raises(UserError, match="01 lies not here"):
+        resolve(SemanticPoss.card, SemanticPoss().frames(written[0], "train"), "50%")
 
 
 def test_variants_read_differently(written: Written) -> None:
@@ -339,15 +300,3 @@ def test_world_is_written_and_every_class_shows(tmp_path: Path) -> None:
             assert set(range(13)) <= set(np.concatenate([sample.labels for sample in samples]))
     half = [SemanticPoss().load(f) for f in SemanticPoss().frames(root, "train")[:4]]
     assert set(range(13)) <= set(np.concatenate([sample.labels for sample in half]))
-
-
-def test_a_campus_has_riders_and_no_lorries() -> None:
-    from lima_bench.datasets.world.drive import record
-
-    journey = expedition(TINY)
-    seen = np.zeros(len(Label), dtype=np.int64)
-    for trip in journey.trips[:3]:
-        for moment in record(TINY, journey, trip).moments:
-            seen += np.bincount(moment.scan.label, minlength=len(Label))
-    assert seen[Label.RIDDEN_BICYCLE] + seen[Label.RIDDEN_MOTORCYCLE] > 50
-    assert not seen[[Label.TRUCK, Label.TRAILER, Label.BUS_BENDY, Label.CONSTRUCTION_VEHICLE]].any()

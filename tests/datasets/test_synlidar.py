@@ -11,6 +11,7 @@ import pytest
 
 from lima_bench.common.errors import UserError
 from lima_bench.datasets.api import open_dataset
+from lima_bench.datasets.label_shares import resolve
 from lima_bench.datasets.sample import IGNORE
 from lima_bench.datasets.semantickitti.reader import SemanticKitti
 from lima_bench.datasets.splits import IncompleteData
@@ -151,6 +152,14 @@ def test_there_is_no_official_split() -> None:
     assert card.protocol == "assumed" and any("no official" in line for line in card.assumed)
     assert card.label_shares == {"default": "stride"}
     assert card.variant("all13").splits == {"train": tuple(f"{i:02}" for i in range(13))}
+
+
+def test_label_shares(written: Written) -> None:
+    frames = SynLidar().frames(written[0], "train")
+    share = resolve(SynLidar.card, frames[::-1], "50%")
+    assert share.name == "50%@stride"
+    assert [f.id for f in share.frames] == ["01/000000", "01/000010", "12/000005"]
+    assert resolve(SynLidar.card, frames, "100%").frames == tuple(frames)
 
 
 def test_variants_read_differently(copied: Path) -> None:

@@ -8,11 +8,8 @@ import pytest
 from lima_bench.downstream.scores.robustness import (
     BASELINE,
     CLEAN_BASELINE,
-    by_severity,
     robustness,
 )
-
-ONE = ("mean",)
 
 
 @pytest.fixture(scope="module")
@@ -67,9 +64,3 @@ def test_parts_are_refused() -> None:
             robustness(broken, 70.0)
     with pytest.raises(ValueError, match="clean"):
         robustness(whole, 0.0)
-
-
-def test_from_the_scores_of_one_evaluation() -> None:
-    flat = {f"miou_{c}-{s}": float(i) for i, c in enumerate(BASELINE) for s in ("light", "heavy")}
-    found = by_severity(flat | {"miou": 3.0, "miou_0_20m": 1.0, "accuracy": 9.0, "miou_a-b": 1.0})
-    assert set(found) == set(BASELINE) and found["snow"] == {"light": 2.0, "heavy": 2.0}

@@ -199,3 +199,50 @@ def test_real_ego_motion(real: Sample, samples: Path) -> None:
 
 def _ego_to_camera(info: dict, name: str) -> np.ndarray:
     return np.linalg.inv(np.array(info["images"][name]["cam2ego"]))
+
+
+# --- lenses that bend
+
+
+BEND = (0.04, -0.33, 0.001, -0.0016, 0.0)
+
+
+def test_a_bending_lens_moves_pairs_as_the_formula_says(scene: Sample) -> None:
+    k1, k2, p1, p2, k3 = BEND
+    bending = replace(scene, cameras=tuple(replace(c, distortion=BEND) for c in scene.cameras))
+    n_pairs = 0
+    for cam in bending.cameras:
+        places, depth = image_points(bending, cam)
+        for i, point in enumerate(scene.points.astype(float)):
+            world = scene.lidar_to_global @ [*point, 1]
+            x, y, z, _ = np.linalg.solve(cam.camera_to_global, world)
+            assert depth[i] == pytest.approx(z, abs=1e-6)
+            if z <= 1 or np.hypot(x / z, y / z) > 0.8:
+                continue
+            x, y = x / z, y / z
+            r2 = x * x + y * y
+            radial = 1 + k1 * r2 + k2 * r2**2 + k3 * r2**3
+            u = x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x)
+            v = y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y
+            np.testing.assert_allclose(places[i], [FOCAL * u + 39.5, FOCAL * v + 23.5], atol=1e-6)
+            n_pairs += 1
+    assert n_pairs > 100
+    plain, moved = (project(each, rounding="round") for each in (scene, bending))
+    assert len(plain) > 100 and not np.array_equal(plain.col, moved.col[: len(plain.col)])
+
+
+def test_points_that_a_lens_would_fold_back_are_no_pairs() -> None:
+    """At 53 degrees off the axis the polynomial shows a point inside the image again."""
+    lens = replace(camera(np.eye(4)), distortion=BEND)
+    far_aside = np.array([[1.32 * 5, 0.0, 5.0], [0.2 * 5, 0.1 * 5, 5.0], [0.0, 0.0, -5.0]])
+    seen = sample(far_aside, (lens,), np.eye(4))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.testing.assert_array_equal(project(seen, rounding="round").point, [1])
+
+
+def test_a_lens_that_does_not_bend_is_a_pinhole(scene: Sample) -> None:
+    flat = tuple(replace(c, distortion=(0.0, 0.0, 0.0, 0.0, 0.0)) for c in scene.cameras)
+    one, other = (project(s, rounding="round") for s in (scene, replace(scene, cameras=flat)))
+    for name in ("point", "camera", "row", "col"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))

@@ -10,7 +10,7 @@ import pytest
 from lima_bench.results.record import Record
 from lima_bench.suites.chain import Identity
 from lima_bench.suites.code import CodeKeys, lineage
-from lima_bench.suites.costs import Costs
+from lima_bench.suites.costs import Costs, rough_weight
 from lima_bench.suites.expand import Expansion
 from lima_bench.suites.job import STAGES
 from lima_bench.suites.known import Known
@@ -210,3 +210,10 @@ def test_a_failure_skips_only_what_reads_it(small: Expansion) -> None:
     }
     assert not schedule.over
     assert schedule.having("skipped") == [key for key in jobs if key in lost]
+
+
+def test_records_of_older_versions_still_give_an_estimate() -> None:
+    drive = {"train_scenes": 100, "train_keyframes": 2}
+    older = rough_weight("world", {"spec": {"seed": 0, "nuscenes": drive, "semantickitti": {}}})
+    spec = {"seed": 0, "nuscenes": drive}
+    assert older == rough_weight("world", {"dataset": "nuscenes", "spec": spec}) == 201.0
