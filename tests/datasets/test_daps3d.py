@@ -96,6 +96,10 @@ def test_layout_is_the_documented_one(daps3d_root: Written) -> None:
     assert settings["sensor"]["type"] == "spherical"
     assert settings["img_prop"] == {"width": 90, "height": 32}  # of the sensor in this test
     assert not (root / "splits.json").exists()
+    frame = open_dataset("daps3d:daps1").frames(root, "train")[1]
+    assert Daps3d().files(frame) == [
+        root / "daps-1/data/00/clouds/000001.bin", root / "daps-1/data/00/labels/000001.label",
+    ]  # fmt: skip
 
 
 def test_nothing_is_for_pretraining(daps3d_root: Written, tmp_path: Path) -> None:

@@ -89,6 +89,7 @@ def test_scans_and_labels_as_npy(copied: Path, sequence: Path) -> None:
         np.save(path.with_suffix(".npy"), np.fromfile(path, "<i4"))
         path.unlink()
     after = [dataset.load(frame) for frame in dataset.frames(copied, "val")]
+    assert {path.suffix for sample in after for path in dataset.files(sample.frame)} == {".npy"}
     for one, other in zip(before, after, strict=True):
         assert one.frame.id == other.frame.id
         np.testing.assert_array_equal(one.points, other.points)

@@ -140,8 +140,10 @@ def test_unknown_raw_ids_are_counted_and_ignored(copied: Path, town: Path) -> No
 
 
 def test_a_missing_label_file_is_all_ignored(copied: Path, town: Path) -> None:
-    (town / "labels/000000.npy").unlink()
+    missing = town / "labels/000000.npy"
+    missing.unlink()
     sample = Synth4d().load(Synth4d().frames(copied, "train")[0])
+    assert Synth4d().files(sample.frame) == [town / "velodyne/000000.npy", missing]
     assert sample.labels is not None and len(sample.labels) == len(sample.points)
     assert (sample.labels == IGNORE).all() and sample.unknown_labels == {}
 
