@@ -106,5 +106,6 @@ def daps3d_rig(drive: Daps3dDrive, scored: Int64) -> Rig:
         turn_s=0.1,
         max_range_m=drive.max_range_m,
         sees_ego=False,
+        nearest_m=0.3,
     )
     return Rig(lidar, (), period_s=PERIOD_S, scored=scored)

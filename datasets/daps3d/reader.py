@@ -70,6 +70,11 @@ class Daps3d:
             n_dropped=int((~returned).sum()),
         )
 
+    def files(self, frame: Frame) -> list[Path]:
+        """Scan and label file of `frame`, whether or not they exist."""
+        scan: Path = frame.handle["scan"]
+        return [scan, _label_file(scan)]
+
     def manifest(self, root: Path) -> str:
         """Digest of the part's sensor and splits, and of all its files' names and sizes."""
         part = self._part(root)
@@ -135,8 +140,14 @@ def _read_rows(path: Path) -> Float32:
 
 def _raw_labels(scan: Path, n_points: int) -> Int64:
     """Class ids (N,): the low half of each label, as in SemanticKITTI."""
+    path = _label_file(scan)
+    if path.suffix == ".npy":
+        return read_npy_labels(path, n_points) & 0xFFFF
+    return class_ids(path, n_points)
+
+
+def _label_file(scan: Path) -> Path:
+    """Where the scan's labels lie; ``.npy`` if only that exists, as the authors' loader has it."""
     label = scan.parent.parent / "labels" / f"{scan.stem}.label"
     as_npy = label.with_suffix(".npy")
-    if as_npy.is_file() and not label.exists():
-        return read_npy_labels(as_npy, n_points) & 0xFFFF
-    return class_ids(label, n_points)
+    return as_npy if as_npy.is_file() and not label.exists() else label

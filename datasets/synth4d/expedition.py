@@ -164,6 +164,7 @@ def _rig(drive: Synth4dDrive, elevations_rad: Float64, place: tuple[float, float
         turn_s=INSTANT_S,
         max_range_m=drive.max_range_m,
         sees_ego=False,
+        nearest_m=0.0,
         clean=True,
     )
     return Rig(lidar, (), period_s=PERIOD_S, scored=Card.beside(__file__).remap(RAW))

@@ -61,10 +61,9 @@ class Synth4d:
         Raises:
             UserError: A file is missing, truncated or of another length than its companion.
         """
-        town: Path = frame.handle["town"]
-        name: str = frame.handle["name"]
-        rows = read_npy_scan(town / "velodyne" / f"{name}.npy", (3, 4))
-        raw = _raw_labels(town / "labels" / f"{name}.npy", len(rows))
+        scan, labels = self.files(frame)
+        rows = read_npy_scan(scan, (3, 4))
+        raw = _raw_labels(labels, len(rows))
         return Sample(
             frame=frame,
             points=np.ascontiguousarray(rows[:, :3]),
@@ -72,6 +71,11 @@ class Synth4d:
             labels=self.card.remap(raw),
             unknown_labels=self.card.unknown(raw),
         )
+
+    def files(self, frame: Frame) -> list[Path]:
+        """Scan and label file of `frame`, whether or not they exist."""
+        town: Path = frame.handle["town"]
+        return [town / part / f"{frame.handle['name']}.npy" for part in ("velodyne", "labels")]
 
     def manifest(self, root: Path) -> str:
         """Digest of the set's lists and splits, and of all its files' names and sizes."""

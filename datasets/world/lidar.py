@@ -73,9 +73,9 @@ def spin(now: Instant, mount: LidarMount, timestamp_us: int) -> Spin:
     depth, owner, below, possible = trace(turn, ground, shapes.rows, shapes.tags, instances)
     bumps_m = (0.0, 0.0) if mount.on_beam or mount.clean else (_BUMP_M, _BLADES_M)
     rough = 0.0 if mount.clean else 1.0
-    if mount.on_beam:
-        # A grazing beam can be given a kerb that lies behind the sensor; a range has no sign.
-        owner = np.where(depth > _NEAREST_M, owner, NOTHING)
+    # A grazing beam can be given a kerb that lies behind the sensor; a range has no sign.
+    nearest_m = max(mount.nearest_m, _NEAREST_M) if mount.on_beam else mount.nearest_m
+    owner = np.where(depth > nearest_m, owner, NOTHING)
     hits = Hits(depth, owner, below)
     points, facts = _points(turn, hits, shapes, scene.weather.wet, bumps_m, rough)
     second = None

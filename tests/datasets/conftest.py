@@ -251,3 +251,42 @@ def rellis3d_root(
     tables = [write_recording(recording, root) for recording in drives]
     write_tables(tables, root, pretrain=["00000/000000", "00001/000000"])
     return root, drives
+
+
+@pytest.fixture(scope="session")
+def daps3d_root(
+    drive: Callable[..., Recording], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, Recording]]:
+    """A data root of both parts of DAPS-3D, and what was written there by name."""
+    from lima_bench.datasets.daps3d.writer import write_recording, write_tables
+
+    root = tmp_path_factory.mktemp("data") / "daps3d"
+    train = ("daps-1/00", "daps-2/38-18_7_72_90", "daps-2/42-48_10_78_90")
+    names = (*train, "daps-1/08", "daps-2/44-18_11_15_32")
+    drives = {
+        name: drive(name, "train" if name in train else "val", cameras=(), seed=seed)
+        for seed, name in enumerate(names)
+    }
+    write_tables([write_recording(d, root) for d in drives.values()], root, pretrain=())
+    return root, drives
+
+
+@pytest.fixture(scope="session")
+def synth4d_root(
+    drive: Callable[..., Recording], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, Recording]]:
+    """A data root of both sets of Synth4D, and what was written there by name."""
+    from lima_bench.datasets.synth4d.expedition import TOWNS
+    from lima_bench.datasets.synth4d.writer import write_recording, write_tables
+
+    root = tmp_path_factory.mktemp("data") / "synth4d"
+    drives = {
+        f"{set_name}/{town}/{first:06}": drive(
+            f"{set_name}/{town}/{first:06}", split, cameras=(), seed=10 * place + first
+        )
+        for set_name in ("nuscenes_synth", "kitti_synth")
+        for place, town in enumerate(TOWNS)
+        for split, first in (("train", 0), ("val", 3))
+    }
+    write_tables([write_recording(d, root) for d in drives.values()], root, pretrain=())
+    return root, drives

@@ -1,33 +1,26 @@
 """Synth4D: what was written is read, for both sets and both ways to count classes."""
 
-import json
-import os
 import pickle
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from lima_bench.common.errors import UserError
 from lima_bench.datasets.api import open_dataset
-from lima_bench.datasets.label_shares import resolve
 from lima_bench.datasets.rigid import inverse
 from lima_bench.datasets.sample import IGNORE
 from lima_bench.datasets.splits import IncompleteData
-from lima_bench.datasets.synth4d.expedition import SHARE_STRIDE, TOWNS
+from lima_bench.datasets.synth4d.expedition import TOWNS
 from lima_bench.datasets.synth4d.raw_ids import RAW
 from lima_bench.datasets.synth4d.reader import Synth4d
-from lima_bench.datasets.synth4d.writer import write_recording, write_tables
+from lima_bench.datasets.synth4d.writer import write_tables
 from lima_bench.datasets.world.build import build_world
-from lima_bench.datasets.world.drive import drive as record_drive
 from lima_bench.datasets.world.drives import Synth4dDrive
-from lima_bench.datasets.world.expedition import expedition_of
 from lima_bench.datasets.world.labels import Label
 from lima_bench.datasets.world.recording import Recording
-from lima_bench.datasets.world.spec import WorldSpec, named_spec
+from lima_bench.datasets.world.spec import WorldSpec
 
 Written = tuple[Path, dict[str, Recording]]
 NAMES = ("synth4d", "synth4d:kitti", "synth4d:raw22", "synth4d:kitti-raw22")
@@ -38,26 +31,11 @@ TINY = WorldSpec(
 )
 
 
-@pytest.fixture(scope="module")
-def written(drive: Callable[..., Recording], tmp_path_factory: pytest.TempPathFactory) -> Written:
-    """A data root of both sets, and what was written there by name."""
-    root = tmp_path_factory.mktemp("data") / "synth4d"
-    drives, parts = {}, []
-    for set_name in ("nuscenes_synth", "kitti_synth"):
-        for town in TOWNS:
-            for split, first in (("train", 0), ("val", 3)):
-                name = f"{set_name}/{town}/{first:06}"
-                drives[name] = drive(name, split, cameras=(), seed=len(drives))
-                parts.append(write_recording(drives[name], root))
-    write_tables(parts, root, pretrain=())
-    return root, drives
-
-
 @pytest.fixture
-def copied(written: Written, tmp_path: Path) -> Path:
+def copied(synth4d_root: Written, tmp_path: Path) -> Path:
     """A copy that a test may break; without the other set."""
     return Path(
-        shutil.copytree(written[0], tmp_path / "synth4d", ignore=lambda _, names: {
+        shutil.copytree(synth4d_root[0], tmp_path / "synth4d", ignore=lambda _, names: {
             name for name in names if name == "kitti_synth"
         })
     )  # fmt: skip
@@ -77,8 +55,8 @@ def training(copied: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_reads_what_was_written(written: Written, name: str) -> None:
-    root, drives = written
+def test_reads_what_was_written(synth4d_root: Written, name: str) -> None:
+    root, drives = synth4d_root
     dataset = open_dataset(name)
     set_name = "kitti_synth" if "kitti" in name else "nuscenes_synth"
     for split, first in (("train", 0), ("val", 3)):
@@ -97,8 +75,8 @@ def test_reads_what_was_written(written: Written, name: str) -> None:
             assert sample.lidar_to_global is None
 
 
-def test_layout_is_the_documented_one(written: Written) -> None:
-    root, drives = written
+def test_layout_is_the_documented_one(synth4d_root: Written) -> None:
+    root, drives = synth4d_root
     scan = drives["kitti_synth/Town10HD/000003"].moments[2].scan
     folder = root / "kitti_synth" / "Town10HD"
     rows, labels, pose = (
@@ -162,8 +140,10 @@ def test_unknown_raw_ids_are_counted_and_ignored(copied: Path, town: Path) -> No
 
 
 def test_a_missing_label_file_is_all_ignored(copied: Path, town: Path) -> None:
-    (town / "labels/000000.npy").unlink()
+    missing = town / "labels/000000.npy"
+    missing.unlink()
     sample = Synth4d().load(Synth4d().frames(copied, "train")[0])
+    assert Synth4d().files(sample.frame) == [town / "velodyne/000000.npy", missing]
     assert sample.labels is not None and len(sample.labels) == len(sample.points)
     assert (sample.labels == IGNORE).all() and sample.unknown_labels == {}
 
@@ -171,8 +151,8 @@ def test_a_missing_label_file_is_all_ignored(copied: Path, town: Path) -> None:
 # --- sets and files
 
 
-def test_variants_read_differently(written: Written) -> None:
-    root, _ = written
+def test_variants_read_differently(synth4d_root: Written) -> None:
+    root, _ = synth4d_root
     readers = [open_dataset(name) for name in NAMES]
     assert len({r.card.title for r in readers}) == 4
     assert [len(r.card.classes) for r in readers] == [7, 7, 22, 22]
@@ -201,77 +181,6 @@ def test_scans_without_intensity(copied: Path, town: Path, dtype: str) -> None:
 def test_calib_is_not_read(copied: Path, town: Path) -> None:
     (town / "calib/000000.npy").write_bytes(b"whatever it holds")
     assert Synth4d().load(Synth4d().frames(copied, "train")[0]).points.size
-
-
-# --- lists of frames
-
-
-@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
-@pytest.mark.parametrize("kind", [list, tuple, np.array])
-def test_lists_of_any_pickle(
-    copied: Path, training: Path, protocol: int, kind: Callable[[list[str]], Any]
-) -> None:
-    lists = {"Town07": kind(["000002", "000000"]), np.str_("Town03"): kind(["000001"])}
-    training.write_bytes(pickle.dumps(lists, protocol))
-    ids = [frame.id for frame in Synth4d().frames(copied, "train")]
-    assert ids == [f"nuscenes_synth/{name}" for name in
-                   ("Town03/000001", "Town07/000000", "Town07/000002")]  # fmt: skip
-
-
-def test_lists_of_numbers_and_of_json(copied: Path, town: Path, training: Path) -> None:
-    training.write_bytes(pickle.dumps({"Town03": np.array([12, 7])}))
-    assert [frame.id for frame in Synth4d().frames(copied, "train")] == [
-        "nuscenes_synth/Town03/12", "nuscenes_synth/Town03/7",
-    ]  # fmt: skip
-    training.with_suffix(".json").write_text(json.dumps({"Town06": ["000001"]}))
-    assert [f.sequence for f in Synth4d().frames(copied, "train")] == ["Town06"]
-    training.unlink()
-    assert [f.sequence for f in Synth4d().frames(copied, "train")] == ["Town06"]
-    training.with_suffix(".json").write_text("{")
-    with pytest.raises(UserError, match="not JSON"):
-        Synth4d().frames(copied, "train")
-
-
-class Evil:
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.mkdir, ("made-by-a-pickle",)
-
-
-def test_a_list_that_wants_code(
-    copied: Path, training: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(copied)
-    training.write_bytes(pickle.dumps({"Town03": [Evil()]}))
-    with pytest.raises(UserError, match=r"wants \w+\.mkdir, which may run code") as error:
-        Synth4d().frames(copied, "train")
-    assert error.value.where == str(training) and "JSON" in error.value.how
-    assert not (copied / "made-by-a-pickle").exists()
-
-
-@pytest.mark.parametrize(
-    "lists",
-    [["Town03"], {"Town03": 5}, {"Town03": [1.5]}, {"Town03": [["000000"]]}, {"Town03": [None]},
-     {"Town03": ["../Town06/velodyne/000000"]}, {"..": ["000000"]}, {"Town03": [""]}, 7,
-     {"Town03": "000000"}],
-)  # fmt: skip
-def test_a_list_of_something_else(copied: Path, training: Path, lists: object) -> None:
-    training.write_bytes(pickle.dumps(lists))
-    with pytest.raises(UserError, match="no table of towns") as error:
-        Synth4d().frames(copied, "train")
-    assert error.value.where == str(training)
-
-
-def test_a_list_of_another_town(copied: Path, training: Path) -> None:
-    training.write_bytes(pickle.dumps({"Town01": ["000000"]}))
-    with pytest.raises(UserError, match=r'no town "Town01"'):
-        Synth4d().frames(copied, "train")
-
-
-def test_shares_keep_every_tenth_of_the_list(written: Written) -> None:
-    dataset = Synth4d()
-    frames = dataset.frames(written[0], "train")
-    tenth = resolve(dataset.card, frames, "10%")
-    assert tenth.name == "10%@stride" and tenth.frames == tuple(frames[::10])
 
 
 # --- wrong input
@@ -348,14 +257,6 @@ def test_labels_of_another_length(copied: Path, town: Path) -> None:
         Synth4d().load(Synth4d().frames(copied, "train")[0])
 
 
-def test_objects_instead_of_numbers(copied: Path, town: Path) -> None:
-    for part in ("labels", "velodyne"):
-        np.save(town / part / "000000.npy", np.array([Evil()], dtype=object), allow_pickle=True)
-        with pytest.raises(UserError, match="holds object, not numbers"):
-            Synth4d().load(Synth4d().frames(copied, "train")[0])
-    assert not Path("made-by-a-pickle").exists()
-
-
 def test_unknown_split_names_the_nearest(copied: Path) -> None:
     with pytest.raises(UserError, match='Did you mean "train"'):
         Synth4d().frames(copied, "trian")
@@ -381,9 +282,9 @@ def test_manifest_notices_changes(copied: Path, town: Path, training: Path) -> N
     assert dataset.manifest(moved) == seen[-1]
 
 
-def test_frames_travel_between_processes(written: Written) -> None:
+def test_frames_travel_between_processes(synth4d_root: Written) -> None:
     dataset = Synth4d()
-    frame = dataset.frames(written[0], "val")[1]
+    frame = dataset.frames(synth4d_root[0], "val")[1]
     twin = pickle.loads(pickle.dumps(frame))
     assert twin == frame
     np.testing.assert_array_equal(Synth4d().load(twin).points, dataset.load(frame).points)
@@ -404,52 +305,3 @@ def test_world_is_written_and_every_class_shows(tmp_path: Path) -> None:
             counts = np.bincount(labels, minlength=256)[:7]
             assert counts.min() >= 5, counts
             assert not any(sample.unknown_labels for sample in samples)
-
-
-def test_towns_differ_and_are_clear() -> None:
-    shares, descriptions = {}, set()
-    for index, town in enumerate(TOWNS):
-        recording = record_drive(TINY, "synth4d", "train", index)
-        assert recording.name == f"nuscenes_synth/{town}/000000"
-        labels = np.concatenate([RAW[m.scan.label] for m in recording.moments])
-        shares[town] = np.bincount(labels, minlength=23) / len(labels)
-        descriptions.add(recording.description.split(",")[0])
-    assert descriptions <= {"sunny", "cloudy"}
-    green, building = 22, 1
-    assert shares["Town07"][green] > 2 * shares["Town10HD"][green]
-    assert shares["Town10HD"][building] > 2 * shares["Town07"][building]
-
-
-def test_beams_of_the_two_sets() -> None:
-    trips = expedition_of(TINY, "synth4d").of("train")
-    beams = {}
-    for set_name in ("nuscenes_synth", "kitti_synth"):
-        index = next(t.index for t in trips if t.name.startswith(set_name))
-        scan = record_drive(TINY, "synth4d", "train", index).moments[0].scan
-        beams[set_name] = len(scan.beams.elevations_rad)
-        # A simulator's sensor: every point lies on its beam, none strays.
-        tilt = np.arcsin(scan.points[:, 2] / np.linalg.norm(scan.points, axis=1))
-        np.testing.assert_allclose(tilt, scan.beams.elevations_rad[scan.ring], atol=3e-4)
-        assert not (scan.label == Label.NOISE).any()
-        assert len(set(scan.ring.tolist())) > 0.6 * beams[set_name]
-    assert beams == {"nuscenes_synth": 32, "kitti_synth": 64}
-
-
-@pytest.mark.parametrize("profile", ["embedded", "smoke"])
-def test_the_sparsest_share_shows_every_class(profile: str) -> None:
-    """Trips that hold a frame of the 1 % share are drawn until every class is there."""
-    trips = expedition_of(named_spec(profile), "synth4d").trips
-    assert [t.index for t in trips if t.split == "train"] == list(
-        range(sum(t.split == "train" for t in trips))
-    )
-    assert len({t.name for t in trips}) == len(trips)
-    place = {"nuscenes_synth": 0, "kitti_synth": 0}
-    for trip in trips:
-        if trip.split == "train":
-            name = trip.name.split("/")[0]
-            chosen = range(-place[name] % SHARE_STRIDE, trip.keyframes, SHARE_STRIDE)
-            assert trip.all_classes == (len(chosen) > 0)
-            place[name] += trip.keyframes
-        else:
-            assert trip.all_classes
-    assert place["nuscenes_synth"] >= SHARE_STRIDE
