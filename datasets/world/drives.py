@@ -112,8 +112,8 @@ class SemanticKittiDrive(DriveSettings):
         max_range_m: Where the LiDAR's returns end.
     """
 
-    train_scans: Scans = 50
-    val_scans: Scans = 40
+    train_scans: Scans = 30
+    val_scans: Scans = 24
     image_height: Positive = 96
     image_width: Positive = 320
     azimuths: Positive = 360
@@ -165,7 +165,7 @@ class WaymoDrive(LidarDrive):
 
     train_segments: Count = 56
     val_segments: Count = 8
-    frames: Keyframes = 6
+    frames: Keyframes = 5
     unlabelled: Count = 1
     side_azimuths: Positive = 60
     side_beams: Positive = 20

@@ -68,7 +68,8 @@ class Alignment:
         Raises:
             UserError: The frame's labelled image cannot be read, or its images lack a pose.
         """
-        if sample.boxes is not None:
+        # Under a condition (nuScenes-C: a corruption) points are missing that were annotated.
+        if sample.boxes is not None and not sample.condition:
             self._add_boxes(sample.points.astype(np.float64), sample.boxes)
         if sample.lidar_to_global is not None:
             self._add_pose(sample, sample.lidar_to_global)

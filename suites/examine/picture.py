@@ -73,7 +73,7 @@ def draw(found: Examination, portrait: Portrait, title: str, path: Path) -> None
     _draw_top(sheet, found, portrait, paint)
     around = sheet.axes(EDGE, around_top, WIDTH - 2 * EDGE, AROUND)
     views.draw_around(around, sample, card, paint)
-    around.set_title("all around, as the LiDAR sees it", **views.TITLE)
+    around.set_title("all around", **views.TITLE)
     _draw_ranks(sheet, cameras_top, ranks, sample, paint)
     buffer = io.BytesIO()
     sheet.figure.savefig(buffer, dpi=DOTS_PER_INCH, format="png")
@@ -161,11 +161,16 @@ def _draw_top(sheet: _Sheet, found: Examination, portrait: Portrait, paint: Pain
         views.draw_boxes_list(right, Counter(sample.boxes.category if sample.boxes else ()))
 
 
+def _name(sample: Sample) -> str:
+    frame = sample.frame
+    return frame.id if frame.sequence in frame.id else f"{frame.sequence}, {frame.id}"
+
+
 def _facts(found: Examination, portrait: Portrait) -> list[str]:
     """The line below the title."""
     sample, alignment = portrait.sample, found.splits[portrait.split].alignment
     facts = [
-        ", ".join(dict.fromkeys([portrait.split, sample.frame.sequence, sample.frame.id])),
+        f"{portrait.split}, {_name(sample)}",
         f"{len(sample.points):,} points",
     ]
     if sample.condition:

@@ -5,7 +5,7 @@ Offers `to_terminal` (for a `rich` console) and `to_json`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -19,7 +19,7 @@ from rich.text import Text
 from lima_bench.datasets.card import Card
 from lima_bench.datasets.sample import IGNORE, Float64
 from lima_bench.suites.examine.examine import Examination, SplitReport
-from lima_bench.suites.examine.extent import Folder
+from lima_bench.suites.examine.extent import ROLES, Folder
 from lima_bench.suites.examine.findings import Finding
 
 SCHEMA = 1
@@ -27,6 +27,7 @@ SCHEMA = 1
 
 _SIGNS = {"fault": ("✗", "red"), "warning": ("!", "yellow")}
 NOTHING = "·"
+MOST_SPLITS, MOST_CONDITIONS = 6, 6
 
 
 def to_terminal(found: Examination) -> RenderableType:
@@ -36,9 +37,11 @@ def to_terminal(found: Examination) -> RenderableType:
     labelled = {name: split for name, split in looked.items() if split.tally.n_labelled}
     parts: list[RenderableType] = [_heading(found), _splits(found)]
     if looked:
-        parts.append(_measures(looked))
+        parts.append(_measures(_main(looked)))
     if labelled:
-        parts.append(_classes(card, labelled))
+        parts.append(_classes(card, _main(labelled)))
+    if len(_main(looked)) < len(looked):
+        parts.append(Text("What the frames of other splits hold is in the report of --json F.\n"))
     parts += [_folders(found.folders, found.n_checked)]
     parts += [_finding(finding) for finding in _by_weight(found.findings.all)]
     return Group(*parts, _verdict(found))
@@ -125,8 +128,23 @@ def _measure(split: SplitReport) -> dict[str, str]:
         "boxes with exactly their points": _share(alignment.n_exact, alignment.n_boxes),
         "boxes with about their points": _share(alignment.n_close, alignment.n_boxes),
         "points of their pixel's class": _share(alignment.n_agreeing, alignment.n_pixels),
-        **{f"frames in {name}": str(n) for name, n in sorted(tally.conditions.items())},
+        **_conditions(tally.conditions),
     }
+
+
+def _main(splits: dict[str, SplitReport]) -> dict[str, SplitReport]:
+    """Those that have room side by side: all, or the ones that suites read."""
+    if len(splits) <= MOST_SPLITS:
+        return splits
+    return {name: split for name, split in splits.items() if name in ROLES} or dict(
+        list(splits.items())[:MOST_SPLITS]
+    )
+
+
+def _conditions(counts: Mapping[str, int]) -> dict[str, str]:
+    if len(counts) > MOST_CONDITIONS:
+        return {"conditions": str(len(counts))}
+    return {f"frames in {name}": str(n) for name, n in sorted(counts.items())}
 
 
 def _range(low: Float64, high: Float64, form: str, unit: str = "") -> str:

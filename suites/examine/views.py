@@ -30,6 +30,9 @@ INK = "#2b2b2b"
 PALE = "#8a8a86"
 GROUND = "#f6f6f4"
 
+_BAR = {"height": 0.74, "edgecolor": "#cfcfca", "linewidth": 0.5}  # white is a colour too
+LEAST_LINES = 14
+
 WIDEST_M = 70.0
 """Half the side of the view from above at most; beyond it points are too sparse to show."""
 
@@ -132,14 +135,14 @@ def draw_shares(axes: Axes, card: Card, classes: Mapping[int, int], title: str) 
         share = count / total if total else 0.0
         length = max(0.0, np.log10(share * 1e4) / 4) if share > 0 else 0.0
         paint = tuple(part / 255 for part in colour)
-        axes.barh(line, 0.04, left=-0.045, height=0.74, color=paint)
-        axes.barh(line, 0.56 * length, height=0.74, color=paint, left=0.49)
+        axes.barh(line, 0.04, left=-0.045, color=paint, **_BAR)
+        axes.barh(line, 0.56 * length, left=0.49, color=paint, **_BAR)
         ink = INK if count else PALE
         axes.text(0.01, line, name.replace("_", " "), fontsize=8, va="center", color=ink)
         text = f"{share:.2%}" if count else "none"
         axes.text(0.5 + 0.56 * length, line, text, fontsize=8, va="center", color=ink)
     axes.set_xlim(-0.05, 1.2)
-    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_ylim(max(len(rows), LEAST_LINES) - 0.4, -0.6)
     axes.set_title(title, **TITLE)
     axes.axis("off")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import typer
 
 from lima_bench.common.errors import UserError, unknown_name
-from lima_bench.suites.known import gather
+from lima_bench.suites.known import DatasetFacts, gather
 from lima_bench.suites.load import builtin
 from lima_bench.suites.session import load_plugs
 from lima_bench.suites.yaml_lines import read_document
@@ -110,7 +110,13 @@ def _teachers() -> Lines:
 
 def _datasets() -> Lines:
     facts = gather().datasets
-    return [(n, "" if fact.built else _PLANNED, fact.title) for n, fact in sorted(facts.items())]
+    return [(name, _standing(fact), fact.title) for name, fact in sorted(facts.items())]
+
+
+def _standing(fact: DatasetFacts) -> str:
+    if not fact.built:
+        return _PLANNED
+    return "protocol assumed" if fact.protocol == "assumed" else ""
 
 
 def _backbones() -> Lines:

@@ -273,6 +273,7 @@ def test_boxes_of_another_order() -> None:
     one = replace(sample(), points=points, intensity=points[:, 0], labels=None)
     assert judged(replace(one, boxes=right)) == []
     assert "boxes hold about as many points" in judged(replace(one, boxes=wrong))[0]
+    assert judged(replace(one, boxes=wrong, condition="fog-heavy")) == []
 
 
 # --- how it is drawn
