@@ -53,7 +53,7 @@ def read_keys(
     return _keys(path, tuple(keys), tuple(names.items()), stamp(path))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=256)  # of a thousand segments, all would be half a gigabyte
 def _keys(
     path: Path, keys: tuple[str, ...], names: tuple[tuple[str, int], ...], stamp: Stamp
 ) -> Mapping[Key, tuple[int, int]]:

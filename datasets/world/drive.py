@@ -70,7 +70,14 @@ def record(spec: WorldSpec, expedition: Expedition, trip: Trip) -> Recording:
     rig, style = trip.rig or expedition.rig, trip.style or expedition.style
     seed = derive_seed(spec.seed, "world", expedition.town, trip.split, trip.index)
     last = (trip.keyframes - 1) * rig.period_s
-    scene = draw_showing(seed, style, rig, trip.keyframes, all_classes=trip.all_classes)
+    scene = draw_showing(
+        seed,
+        style,
+        rig,
+        trip.keyframes,
+        all_classes=trip.all_classes,
+        unlabelled=trip.unlabelled,
+    )
     place = trip.index + 100_000 * _SPLITS.index(trip.split)
     start = _EPOCH_US + _BETWEEN_RECORDINGS_US * place
     shadows = standing_shadows(scene, last) if rig.cameras else None

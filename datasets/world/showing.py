@@ -23,11 +23,13 @@ _LOOKS = 3
 _SECTIONS = 480
 
 
-def draw_showing(seed: int, style: Style, rig: Rig, keyframes: int, *, all_classes: bool) -> Scene:
+def draw_showing(
+    seed: int, style: Style, rig: Rig, keyframes: int, *, all_classes: bool, unlabelled: int = 0
+) -> Scene:
     """A scene of `keyframes` keyframes; with `all_classes`, one that shows every scored class.
 
-    Draws up to 24 scenes and keeps the one in which the rarest class has most points, ending
-    at the first that reaches the floor.
+    The first `unlabelled` keyframes do not count. Draws up to 24 scenes and keeps the one in which
+    the rarest class has most points, ending at the first that reaches the floor.
     """
     last = (keyframes - 1) * rig.period_s
     times = (rig.lidar.first_s, last + rig.lidar.first_s + rig.lidar.turn_s)
@@ -37,7 +39,7 @@ def draw_showing(seed: int, style: Style, rig: Rig, keyframes: int, *, all_class
     for attempt in range(_ATTEMPTS):
         own = derive_seed(seed, "attempt", attempt)
         scene = draw_scene(own, style, times, all_classes=True)
-        least = int(shown(scene, rig, keyframes).min())
+        least = int(shown(scene, rig, keyframes, unlabelled).min())
         if best is None or least > best[0]:
             best = (least, scene)
         if least >= floor_points(rig):
@@ -51,9 +53,10 @@ def floor_points(rig: Rig) -> int:
     return max(1, round(FLOOR_POINTS * rig.lidar.azimuths / _SECTIONS))
 
 
-def shown(scene: Scene, rig: Rig, keyframes: int) -> Int64:
-    """Points of each class that the rig's format scores, over up to three keyframes."""
-    looks = sorted({0, (keyframes - 1) // 2, keyframes - 1})[:_LOOKS]
+def shown(scene: Scene, rig: Rig, keyframes: int, unlabelled: int = 0) -> Int64:
+    """Points of each class that the rig's format scores, over up to three labelled keyframes."""
+    first, last = min(unlabelled, keyframes - 1), keyframes - 1
+    looks = sorted({first, (first + last) // 2, last})[:_LOOKS]
     counts = np.zeros(256, dtype=np.int64)
     for keyframe in looks:
         scan = spin(scene.at(keyframe * rig.period_s), rig.lidar, 0).scan
