@@ -73,7 +73,7 @@ def spin(now: Instant, mount: LidarMount, timestamp_us: int) -> Spin:
     depth, owner, below, possible = trace(turn, ground, shapes.rows, shapes.tags, instances)
     bumps_m = (0.0, 0.0) if mount.on_beam or mount.clean else (_BUMP_M, _BLADES_M)
     rough = 0.0 if mount.clean else 1.0
-    # A grazing beam can be given a kerb that lies behind the sensor; a range has no sign.
+    # A range of zero means that nothing came back.
     nearest_m = max(mount.nearest_m, _NEAREST_M) if mount.on_beam else mount.nearest_m
     owner = np.where(depth > nearest_m, owner, NOTHING)
     hits = Hits(depth, owner, below)

@@ -39,8 +39,7 @@ class LidarMount:
         on_beam: Keep every point exactly on its beam, as formats need that store ranges only.
         two_returns: Whether the sensor keeps a second return where a beam meets two things.
         noise: Parts the noise of a rig's LiDARs; empty where there is one.
-        nearest_m: Where returns begin. By default nowhere, so that a few grazing beams in a million
-            are given a kerb behind the sensor, as the first worlds showed it.
+        nearest_m: Where returns begin.
         clean: Whether every beam that meets something returns, from exactly there: a simulator's.
     """
 
@@ -57,7 +56,7 @@ class LidarMount:
     on_beam: bool = False
     two_returns: bool = False
     noise: str = ""
-    nearest_m: float = -math.inf
+    nearest_m: float = 0.0
     clean: bool = False
 
 

@@ -96,7 +96,7 @@ def strike(ground: Float64, o: Triple, d: Triple, limit: float) -> Strike:
     if not raised:
         return low if low < limit else FAR, label, material, False
     face = _kerb_face(ground, o, d, high, low)
-    if face >= limit:
+    if face >= limit or face <= 0:
         return FAR, 0, 0, False
     if label == _FLAT:
         return face, _FLAT, _CONCRETE, True

@@ -17,6 +17,9 @@ from lima_bench.datasets.world.shapes import (
     Shapes,
     place,
 )
+from lima_bench.datasets.world.street import SUBURB, draw_street
+from lima_bench.datasets.world.strike import strike
+from lima_bench.datasets.world.surface import tops
 
 STEP = 0.004
 
@@ -154,3 +157,19 @@ def test_placing_turns_and_moves_and_lets_time_pass() -> None:
     later = to_local(placed.rows, 0, 10.0 - 0.1 + 2 * 0.5, 5.0, 1.7, 0.5)
     np.testing.assert_allclose(later, 0, atol=1e-12)
     assert (placed.tags[:, 4] == 3).all()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_kerb_faces_lie_ahead_and_within_reach(seed: int) -> None:
+    """Grazing rays over kerbs: none is struck behind its origin or beyond the limit."""
+    rng = np.random.default_rng(seed)
+    street = draw_street(rng, SUBURB, 30.0, all_classes=True)
+    table = street.ground.table
+    limit = 60.0
+    for _ in range(4000):
+        x, y = rng.uniform(-10, 40), rng.uniform(-12, 12)
+        turn, dip = rng.uniform(0, 2 * np.pi), rng.uniform(0.0, 0.06)
+        o = (x, y, float(tops(table, np.array([x]), np.array([y]))[0]) + 1.7)
+        d = (np.cos(turn) * np.cos(dip), np.sin(turn) * np.cos(dip), -np.sin(dip))
+        reach = strike(table, o, d, limit)[0]
+        assert 0 < reach < limit or reach == FAR
