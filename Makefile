@@ -1,7 +1,7 @@
 # make setup   a virtual environment in .venv with exactly the versions of constraints.txt
 # make table1  set up, then regenerate table 1 on the built-in street world
 # make test    set up, then run the test suite
-# make smoke   set up, then the whole path in about a minute, checked against results/golden
+# make smoke   set up, then the whole path in two minutes, checked against results/golden
 # make bench   set up, then every speed that has a target, as ratios within one run (10 minutes)
 # make lint    set up, then style and types
 
@@ -40,8 +40,10 @@ test: setup
 	$(BIN)/python -m pytest
 
 smoke: setup
-	$(BIN)/lima-bench run table1 --profile smoke --store $(SMOKE_STORE)
-	$(BIN)/lima-bench check table1 --profile smoke --store $(SMOKE_STORE) --against golden
+	for suite in table1 table2 robustness; do \
+	  $(BIN)/lima-bench run $$suite --profile smoke --store $(SMOKE_STORE) && \
+	  $(BIN)/lima-bench check $$suite --profile smoke --store $(SMOKE_STORE) --against golden || exit 1; \
+	done
 
 bench: setup
 	$(BIN)/python -m benchmarks --json benchmarks/latest.json

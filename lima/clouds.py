@@ -84,14 +84,14 @@ def scaled_intensity(intensity: Float32, scale: Intensity, inputs: InputSettings
         scale: The card's scale of file values.
         inputs: Says how they are fed.
     """
-    if inputs.intensity == "raw_plus_one":
-        # SLidR's SemanticKITTI loader: a zero would make its one-channel voxel look empty.
-        return intensity + 1.0
-    if inputs.intensity == "unit" and scale.unit == "tanh":
-        return np.tanh(intensity)
-    if inputs.intensity == "unit":
-        return (intensity - scale.minimum) / (scale.maximum - scale.minimum)
-    return intensity
+    if inputs.intensity.startswith("raw"):
+        fed = intensity
+    elif scale.unit == "tanh":
+        fed = np.tanh(intensity)
+    else:
+        fed = (intensity - scale.minimum) / (scale.maximum - scale.minimum)
+    # SLidR's SemanticKITTI loader: a zero would make its one-channel voxel look empty.
+    return fed + 1.0 if inputs.intensity.endswith("plus_one") else fed
 
 
 def collate_clouds(

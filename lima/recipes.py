@@ -39,12 +39,12 @@ class InputSettings(Settings):
 
     Attributes:
         channels: Point attributes in order.
-        intensity: ``raw`` file value, ``raw_plus_one``, or ``unit`` (card's scale to 0..1).
+        intensity: ``raw`` file value, ``unit`` (card's scale to 0..1), or either ``_plus_one``.
         max_range_m: Points beyond this distance in x-y are left out; None keeps all.
     """
 
     channels: tuple[Literal["x", "y", "z", "intensity"], ...] = ("x", "y", "z", "intensity")
-    intensity: Literal["raw", "raw_plus_one", "unit"] = "raw"
+    intensity: Literal["raw", "raw_plus_one", "unit", "unit_plus_one"] = "raw"
     max_range_m: float | None = None
 
 

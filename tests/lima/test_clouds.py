@@ -38,6 +38,7 @@ def test_channels_come_in_the_order_asked_for():
         ("raw", [10, 20, 60, 110]),
         ("raw_plus_one", [11, 21, 61, 111]),
         ("unit", [0.0, 0.1, 0.5, 1.0]),
+        ("unit_plus_one", [1.0, 1.1, 1.5, 2.0]),
     ],
 )
 def test_intensity(kind, expected):
@@ -120,3 +121,12 @@ def test_student_gives_every_point_the_feature_of_its_voxel():
     assert features[:, 3].tolist() == [2, 4, 2]
     features.sum().backward()
     assert voxels.features.grad[:, 3].tolist() == [4, 2]
+
+
+def test_values_without_a_bound_go_through_the_hyperbolic_tangent():
+    scale = Intensity(minimum=0, maximum=1.5, unit="tanh")
+    values = np.float32([0.0, 0.5, 40.0])
+    fed = scaled_intensity(values, scale, InputSettings(intensity="unit"))
+    np.testing.assert_allclose(fed, [0.0, 0.46211716, 1.0], rtol=1e-6)
+    raw = scaled_intensity(values, scale, InputSettings(intensity="raw"))
+    np.testing.assert_array_equal(raw, values)
