@@ -24,7 +24,7 @@ def real(samples: Path) -> Sample:
     return dataset.load(frame)
 
 
-def test_real_scan(real: Sample) -> None:
+def test_real_recording(real: Sample) -> None:
     assert real.points.shape == (34688, 3) and real.points.dtype == np.float32
     np.testing.assert_allclose(real.points.min(0), [-58.0, -96.3, -3.4], atol=0.06)
     assert real.intensity.mean() == pytest.approx(19.85, abs=0.01)
