@@ -5,7 +5,6 @@ Offers `expedition`, and its rig as `daps3d_rig`.
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +14,7 @@ from lima_bench.datasets.daps3d.raw_ids import RAW, RAW_DAPS1
 from lima_bench.datasets.sample import Int64
 from lima_bench.datasets.world.drives import Daps3dDrive
 from lima_bench.datasets.world.expedition import Expedition, Trip
-from lima_bench.datasets.world.rigs import LidarMount, Rig, mounted
+from lima_bench.datasets.world.rigs import Rig, upright
 from lima_bench.datasets.world.spec import WorldSpec
 from lima_bench.datasets.world.street import SUBURB, Style
 
@@ -95,17 +94,7 @@ def daps3d_rig(drive: Daps3dDrive, scored: Int64) -> Rig:
     -0.71 m (``DATASET.md``, ``cfgs/data_stats.yml``): one metre above the ground, if what is no
     surface lies about the sensor's height.
     """
-    mount = mounted((0.0, 0.0, HEIGHT_M), np.eye(3))
-    lidar = LidarMount(
-        lidar_to_ego=mount,
-        spin_to_ego=mount,
-        elevations_rad=OS0_64_RAD,
-        azimuths=drive.azimuths,
-        first_azimuth_rad=math.pi,
-        first_s=-0.05,
-        turn_s=0.1,
-        max_range_m=drive.max_range_m,
-        sees_ego=False,
-        nearest_m=0.3,
+    lidar = replace(
+        upright((0.0, 0.0, HEIGHT_M), OS0_64_RAD, drive.azimuths, drive.max_range_m), nearest_m=0.3
     )
     return Rig(lidar, (), period_s=PERIOD_S, scored=scored)

@@ -5,8 +5,6 @@ Offers `expedition`, its rig as `semantickitti_rig`, and the sequence names.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from lima_bench.datasets.world.drives import SemanticKittiDrive
@@ -16,9 +14,9 @@ from lima_bench.datasets.world.rigs import (
     HDL_64E_RAD,
     LOOKING_AHEAD,
     CameraMount,
-    LidarMount,
     Rig,
     mounted,
+    upright,
 )
 from lima_bench.datasets.world.spec import WorldSpec
 from lima_bench.datasets.world.street import SUBURB
@@ -47,18 +45,7 @@ def expedition(spec: WorldSpec) -> Expedition:
 
 def semantickitti_rig(drive: SemanticKittiDrive) -> Rig:
     """HDL-64E at 10 Hz, x ahead, and colour camera 2; both belong to the same instant."""
-    mount = mounted((0.76, 0.0, 1.73), np.eye(3))
-    lidar = LidarMount(
-        lidar_to_ego=mount,
-        spin_to_ego=mount,
-        elevations_rad=HDL_64E_RAD,
-        azimuths=drive.azimuths,
-        first_azimuth_rad=math.pi,
-        first_s=-0.05,
-        turn_s=0.1,
-        max_range_m=drive.max_range_m,
-        sees_ego=False,
-    )
+    lidar = upright((0.76, 0.0, 1.73), HDL_64E_RAD, drive.azimuths, drive.max_range_m)
     height, width = drive.image_height, drive.image_width
     pixels = 718.86 / 1241 * width
     intrinsic = np.array(

@@ -5,8 +5,6 @@ Offers `expedition`, its rig as `semanticposs_rig` and its town as `CAMPUS`.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from lima_bench.datasets.sample import Float64
@@ -14,7 +12,7 @@ from lima_bench.datasets.semanticposs.raw_ids import RAW
 from lima_bench.datasets.semanticposs.reader import SCANS_PER_S, SemanticPoss
 from lima_bench.datasets.world.drives import SemanticPossDrive
 from lima_bench.datasets.world.expedition import Expedition, Trip
-from lima_bench.datasets.world.rigs import LidarMount, Rig, mounted
+from lima_bench.datasets.world.rigs import Rig, upright
 from lima_bench.datasets.world.spec import WorldSpec
 from lima_bench.datasets.world.street import Style
 
@@ -65,16 +63,5 @@ def expedition(spec: WorldSpec) -> Expedition:
 
 def semanticposs_rig(drive: SemanticPossDrive) -> Rig:
     """Pandora at 10 Hz on the roof, x ahead; its cameras were never published."""
-    mount = mounted((0.9, 0.0, 1.75), np.eye(3))
-    lidar = LidarMount(
-        lidar_to_ego=mount,
-        spin_to_ego=mount,
-        elevations_rad=PANDORA_RAD,
-        azimuths=drive.azimuths,
-        first_azimuth_rad=math.pi,
-        first_s=-0.05,
-        turn_s=0.1,
-        max_range_m=drive.max_range_m,
-        sees_ego=False,
-    )
+    lidar = upright((0.9, 0.0, 1.75), PANDORA_RAD, drive.azimuths, drive.max_range_m)
     return Rig(lidar, (), period_s=1 / SCANS_PER_S, scored=SemanticPoss.card.remap(RAW))

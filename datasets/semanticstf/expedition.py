@@ -5,16 +5,13 @@ Offers `expedition`, its rig as `semanticstf_rig`, and the town `NORTH`.
 
 from __future__ import annotations
 
-import math
 from datetime import datetime, timedelta
-
-import numpy as np
 
 from lima_bench.datasets.card import Card
 from lima_bench.datasets.semanticstf.raw_ids import RAW
 from lima_bench.datasets.world.drives import SemanticStfDrive
 from lima_bench.datasets.world.expedition import Expedition, Trip
-from lima_bench.datasets.world.rigs import HDL_64E_RAD, LidarMount, Rig, mounted
+from lima_bench.datasets.world.rigs import HDL_64E_RAD, Rig, upright
 from lima_bench.datasets.world.spec import WorldSpec
 from lima_bench.datasets.world.street import Style
 
@@ -79,17 +76,6 @@ def _name(split: str, index: int) -> str:
 
 def semanticstf_rig(drive: SemanticStfDrive) -> Rig:
     """HDL-64E S3D at 10 Hz on a car's roof, x ahead."""
-    mount = mounted((0.9, 0.0, 1.75), np.eye(3))
-    lidar = LidarMount(
-        lidar_to_ego=mount,
-        spin_to_ego=mount,
-        elevations_rad=HDL_64E_RAD,
-        azimuths=drive.azimuths,
-        first_azimuth_rad=math.pi,
-        first_s=-0.05,
-        turn_s=0.1,
-        max_range_m=drive.max_range_m,
-        sees_ego=False,
-    )
+    lidar = upright((0.9, 0.0, 1.75), HDL_64E_RAD, drive.azimuths, drive.max_range_m)
     scored = Card.beside(__file__).remap(RAW)
     return Rig(lidar, (), period_s=0.1, scored=scored)

@@ -5,15 +5,13 @@ Offers `expedition`, its rig as `synlidar_rig` and its town as `VIRTUAL_TOWN`.
 
 from __future__ import annotations
 
-import math
-
-import numpy as np
+from dataclasses import replace
 
 from lima_bench.datasets.synlidar.raw_ids import RAW
 from lima_bench.datasets.synlidar.reader import SynLidar
 from lima_bench.datasets.world.drives import SynLidarDrive
 from lima_bench.datasets.world.expedition import Expedition, Trip
-from lima_bench.datasets.world.rigs import HDL_64E_RAD, LidarMount, Rig, mounted
+from lima_bench.datasets.world.rigs import HDL_64E_RAD, Rig, upright
 from lima_bench.datasets.world.spec import WorldSpec
 from lima_bench.datasets.world.street import Style
 
@@ -56,16 +54,9 @@ def expedition(spec: WorldSpec) -> Expedition:
 
 def synlidar_rig(drive: SynLidarDrive) -> Rig:
     """HDL-64E as in SemanticKITTI, but the world stands still while it looks."""
-    mount = mounted((0.76, 0.0, 1.73), np.eye(3))
-    lidar = LidarMount(
-        lidar_to_ego=mount,
-        spin_to_ego=mount,
-        elevations_rad=HDL_64E_RAD,
-        azimuths=drive.azimuths,
-        first_azimuth_rad=math.pi,
+    lidar = replace(
+        upright((0.76, 0.0, 1.73), HDL_64E_RAD, drive.azimuths, drive.max_range_m),
         first_s=0.0,
         turn_s=1e-4,
-        max_range_m=drive.max_range_m,
-        sees_ego=False,
     )
     return Rig(lidar, (), period_s=THINNED_S, scored=SynLidar.card.remap(RAW))

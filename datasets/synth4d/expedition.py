@@ -5,7 +5,6 @@ Offers `expedition`, and its rigs as `synth4d_rigs`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -16,7 +15,7 @@ from lima_bench.datasets.sample import Float64
 from lima_bench.datasets.synth4d.raw_ids import RAW
 from lima_bench.datasets.world.drives import Synth4dDrive
 from lima_bench.datasets.world.expedition import Expedition, Trip
-from lima_bench.datasets.world.rigs import HDL_64E_RAD, LidarMount, Rig, mounted
+from lima_bench.datasets.world.rigs import HDL_64E_RAD, Rig, upright
 from lima_bench.datasets.world.spec import WorldSpec
 from lima_bench.datasets.world.street import Style
 
@@ -153,18 +152,10 @@ def synth4d_rigs(drive: Synth4dDrive) -> tuple[Rig, Rig]:
 
 
 def _rig(drive: Synth4dDrive, elevations_rad: Float64, place: tuple[float, float, float]) -> Rig:
-    mount = mounted(place, np.eye(3))
-    lidar = LidarMount(
-        lidar_to_ego=mount,
-        spin_to_ego=mount,
-        elevations_rad=elevations_rad,
-        azimuths=drive.azimuths,
-        first_azimuth_rad=math.pi,
+    lidar = replace(
+        upright(place, elevations_rad, drive.azimuths, drive.max_range_m),
         first_s=0.0,
         turn_s=INSTANT_S,
-        max_range_m=drive.max_range_m,
-        sees_ego=False,
-        nearest_m=0.0,
         clean=True,
     )
     return Rig(lidar, (), period_s=PERIOD_S, scored=Card.beside(__file__).remap(RAW))

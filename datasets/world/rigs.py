@@ -1,9 +1,9 @@
 """Where sensors sit on the ego and how they look; each data set has a rig of its own.
 
-Offers `Rig`, `LidarMount`, `CameraMount`, and what rigs are built from: `mounted`, `turned_about`,
-`LOOKING_AHEAD` and `HDL_64E_RAD`. Ego axes: x ahead, y left, z up, origin on the ground below the
-rear axle. The rigs stand in ``datasets/<id>/expedition.py``; positions, fields of view and firing
-times follow the published calibrations, rounded.
+Offers `Rig`, `LidarMount`, `CameraMount`, and what rigs are built from: `upright`, `mounted`,
+`turned_about`, `LOOKING_AHEAD` and `HDL_64E_RAD`. Ego axes: x ahead, y left, z up, origin on the
+ground below the rear axle. The rigs stand in ``datasets/<id>/expedition.py``; positions, fields of
+view and firing times follow the published calibrations, rounded.
 """
 
 from __future__ import annotations
@@ -121,3 +121,24 @@ def turned_about(axis: int, angle_rad: float) -> Float64:
 
 LOOKING_AHEAD: Float64 = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 """Camera axes (right, down, ahead) as columns in the ego frame, for a camera that looks ahead."""
+
+
+def upright(
+    position: tuple[float, float, float],
+    elevations_rad: Float64,
+    azimuths: int,
+    max_range_m: float,
+) -> LidarMount:
+    """A LiDAR along the ego's axes, at 10 Hz; its time stamp is when it looks ahead."""
+    mount = mounted(position, np.eye(3))
+    return LidarMount(
+        lidar_to_ego=mount,
+        spin_to_ego=mount,
+        elevations_rad=elevations_rad,
+        azimuths=azimuths,
+        first_azimuth_rad=math.pi,
+        first_s=-0.05,
+        turn_s=0.1,
+        max_range_m=max_range_m,
+        sees_ego=False,
+    )
