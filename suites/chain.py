@@ -75,6 +75,9 @@ class Chain:
         datasets = self.pretrain_on(row)
         if not datasets:
             return "no data: pretrain_on is not given"
+        blind = [name for name in datasets if not self.known.datasets[name].pictured]
+        if teacher and blind:
+            return f"no images: {', '.join(blind)} has no cameras"
         return next(filter(None, map(self._data_problem, datasets)), "")
 
     def column_problem(self, column: Column) -> str:

@@ -57,6 +57,7 @@ class DatasetFacts:
         roles: Which split serves what, where the card says other than by name.
         protocol: Whether papers tell how they split and score it.
         assumed: What the card assumes.
+        pictured: Whether it has cameras.
     """
 
     title: str
@@ -65,6 +66,7 @@ class DatasetFacts:
     roles: Mapping[str, str] = field(default_factory=dict)
     protocol: str = "published"
     assumed: tuple[str, ...] = ()
+    pictured: bool = True
 
     @property
     def built(self) -> bool:
@@ -152,6 +154,7 @@ def _facts(card: Card, version: int) -> DatasetFacts:
         roles=card.roles,
         protocol=card.protocol,
         assumed=card.assumed,
+        pictured=bool(card.cameras),
     )
 
 

@@ -279,3 +279,15 @@ def test_a_variant_of_a_card_is_another_column(known: Known, write_suite, expand
     assert ours.inputs["world semantickitti"] == theirs.inputs["world semantickitti"]
     assert theirs.config["data"]["splits"] == {"train": "train", "val": "test"}
     assert theirs.config["data"]["dataset"] == "semantickitti:test"
+
+
+def test_nothing_is_distilled_without_images(known: Known, write_suite, expanded) -> None:
+    blind = replace(known.datasets["semantickitti"], pictured=False)
+    known = replace(known, datasets={**known.datasets, "semantickitti": blind})
+    text = (
+        "schema: 1\nname: mine\ntitle: x\n"
+        "rows:\n  - {id: r, method: scalr, pretrain_on: [nuscenes, semantickitti]}\n"
+        "columns:\n  - {id: a, task: finetune, on: semantickitti}\n"
+    )
+    (cell,) = expanded(write_suite(text), "embedded", known).cells
+    assert cell.missing == "no images: semantickitti has no cameras"
