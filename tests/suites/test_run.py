@@ -64,8 +64,17 @@ def test_every_job_runs_once_in_a_process_of_its_own(reference: Path) -> None:
     done = calls(reference)
     assert len(done) == N_JOBS == len({key for _, key, _ in done})
     assert len({pid for *_, pid in done}) == N_JOBS
-    stages = [stage for stage, *_ in done]
-    assert stages[0] == "world" and set(stages[1:3]) <= {"features", "superpixels", "pretrain"}
+
+
+def test_no_job_begins_before_what_it_reads_has_ended(reference: Path) -> None:
+    lines = (reference / "calls.txt").read_text().splitlines()
+    events = [tuple(line.split()[::2]) for line in lines]  # word and key
+    place = {event: number for number, event in enumerate(events)}
+    records = list(Store.open(reference / "store").records())
+    pairs = [(source, record.key) for record in records for source in record.inputs.values()]
+    assert len(pairs) > N_JOBS
+    for source, reader in pairs:
+        assert place["end", source] < place["begin", reader]
 
 
 def test_records_hold_what_was_measured_and_what_made_them(reference: Path) -> None:
