@@ -61,8 +61,7 @@ def identify(
         how = f"Give --data DIR or set {VARIABLE}: one folder per data set, such as DIR/nuscenes."
         raise UserError("--data", what, how)
     if not root.is_dir():
-        how = f"Give --data DIR or set {VARIABLE} to the folder that holds the data sets."
-        raise UserError(root, "There is no such folder.", how)
+        raise _no_root(root)
     names = [name for name in _datasets(suite) if base_of(name) in DATASETS]
     manifests = _manifests(names, root)
     if needed and names and not manifests:
@@ -72,10 +71,22 @@ def identify(
 
 
 def _with_own_files(world: Identity, suite: Suite, root: Path | None) -> Identity:
-    """A world, and beside it the files of data sets that it is not written as: a user's own."""
+    """A world, and beside it the files of data sets that it is not written as: a user's own.
+
+    Raises:
+        UserError: The suite names such a data set, and the data root does not exist.
+    """
     names = [name for name in _datasets(suite) if base_of(name) not in (world.world or {})]
-    manifests = _manifests(names, root) if root is not None and root.is_dir() else {}
-    return replace(world, manifests=manifests)
+    if not names or root is None:
+        return world
+    if not root.is_dir():
+        raise _no_root(root)
+    return replace(world, manifests=_manifests(names, root))
+
+
+def _no_root(root: Path) -> UserError:
+    how = f"Give --data DIR or set {VARIABLE} to the folder that holds the data sets."
+    return UserError(root, "There is no such folder.", how)
 
 
 def _manifests(names: Iterable[str], root: Path) -> dict[str, str]:

@@ -77,3 +77,12 @@ def test_without_its_files_it_is_a_hole_with_its_reason(
     assert call(monkeypatch, *words, "--json") == 0
     (cell,) = json.loads(capsys.readouterr().out)["cells"]
     assert "not written as track" in cell["reason"]
+
+
+def test_a_mistyped_data_root_is_refused(
+    track: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["run", "mine.yaml", "--plug", "track.py", "--data", "dta", "--profile", "smoke"]
+    assert call(monkeypatch, *words, "--executor", "inline", "--store", "s") == 2
+    assert capsys.readouterr().err.startswith("dta\n  There is no such folder.")
+    assert not list((track / "s").glob("*/*/*.json"))
