@@ -35,7 +35,8 @@ from lima_bench.common.errors import UserError
 from lima_bench.lima.batch import Batch, Images, PairIndex, Scan
 from lima_bench.lima.features import ImageTeacher as Teacher
 from lima_bench.lima.loss import Loss
-from lima_bench.lima.methods.catalogue import METHODS, MethodCard
+from lima_bench.lima.methods.card import MethodCard, Need
+from lima_bench.lima.methods.catalogue import METHODS
 from lima_bench.lima.recipes import Settings
 from lima_bench.lima.sampling import sample_pixels
 from lima_bench.lima.voxels import Voxels
@@ -86,7 +87,7 @@ def register_method(
     settings: type[Settings],
     title: str = "",
     venue: str = "",
-    needs: tuple[Literal["features", "superpixels"], ...] = ("features",),
+    needs: tuple[Need, ...] = ("features",),
     order: Literal["shuffled", "streams"] = "shuffled",
 ) -> Callable[[M], M]:
     """Class decorator: make a method known as `name`.
@@ -97,7 +98,7 @@ def register_method(
         settings: A subclass of `Settings` with a default for every field.
         title: As tables print it; the name if empty.
         venue: Where it was published.
-        needs: Cached stages that it reads.
+        needs: What it reads beside scans; see `MethodCard`.
         order: ``shuffled`` scans, or ``streams`` that walk one scene each in time.
 
     Raises:

@@ -15,7 +15,8 @@ from lima_bench.common.errors import UserError
 from lima_bench.common.hashing import file_digest
 from lima_bench.datasets.api import DATASETS, Card
 from lima_bench.datasets.label_shares import CONVENTIONS
-from lima_bench.lima.methods.catalogue import METHODS, MethodCard
+from lima_bench.lima.methods.card import MethodCard
+from lima_bench.lima.methods.catalogue import METHODS
 from lima_bench.lima.teachers.catalogue import TEACHERS, TeacherCard
 from lima_bench.lima.teachers.files import find_weights
 

@@ -23,7 +23,7 @@ from lima_bench.lima.cross_view import Sight, observe
 from lima_bench.lima.lookback import Lookback
 from lima_bench.lima.losses import mean_or_zero
 from lima_bench.lima.memory import Keyframe, MemoryBank
-from lima_bench.lima.methods.catalogue import LimaSettings
+from lima_bench.lima.methods.cards.lima import LimaSettings
 from lima_bench.lima.mixing import mixed_views
 from lima_bench.lima.projection import projected_distances
 from lima_bench.lima.propagation import Past, fill_targets, target_points

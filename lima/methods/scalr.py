@@ -15,7 +15,7 @@ from torch import nn
 
 from lima_bench.lima.api import Batch, Loss, Student, Teacher, sample_pixels
 from lima_bench.lima.losses import mean_or_zero
-from lima_bench.lima.methods.catalogue import ScalrSettings
+from lima_bench.lima.methods.cards.scalr import ScalrSettings
 from lima_bench.lima.projection import projected_distances
 from lima_bench.lima.rows import paired_rows
 from lima_bench.lima.views import ScanInput, View, ViewPlan, plain_plan

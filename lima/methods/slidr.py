@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from lima_bench.lima.api import Batch, Loss, Student, Teacher
 from lima_bench.lima.losses import info_nce, unit
-from lima_bench.lima.methods.catalogue import SlidrSettings
+from lima_bench.lima.methods.cards.slidr import SlidrSettings
 from lima_bench.lima.pooling import group_mean, superpixel_means
 from lima_bench.lima.rows import paired_rows
 from lima_bench.lima.take import take_rows

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from lima_bench.lima.methods.catalogue import LimaSettings, ScalrSettings
+from lima_bench.lima.methods.cards.lima import LimaSettings
+from lima_bench.lima.methods.cards.scalr import ScalrSettings
 from lima_bench.lima.methods.lima import Lima
 from lima_bench.lima.methods.scalr import Scalr
 from lima_bench.lima.pairs import Pairs

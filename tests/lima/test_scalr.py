@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from lima_bench.lima.methods.catalogue import ScalrSettings
+from lima_bench.lima.methods.cards.scalr import ScalrSettings
 from lima_bench.lima.methods.scalr import Scalr
 from lima_bench.lima.rows import row_of_point
 from lima_bench.lima.synthetic import (
