@@ -37,6 +37,7 @@ from lima_bench.lima.features import ImageTeacher as Teacher
 from lima_bench.lima.loss import Loss
 from lima_bench.lima.methods.card import MethodCard, Need
 from lima_bench.lima.methods.catalogue import METHODS
+from lima_bench.lima.readout import Cells
 from lima_bench.lima.recipes import Settings
 from lima_bench.lima.sampling import sample_pixels
 from lima_bench.lima.voxels import Voxels
@@ -44,6 +45,7 @@ from lima_bench.lima.voxels import Voxels
 __all__ = [
     "METHODS",
     "Batch",
+    "Cells",
     "Images",
     "Loss",
     "MethodCard",
@@ -73,8 +75,8 @@ class Student(Protocol):
     def __call__(self, voxels: Voxels) -> Float[Tensor, "rows width"]:
         """One feature per point that went into the voxels."""
 
-    def per_voxel(self, voxels: Voxels) -> Float[Tensor, "voxels width"]:
-        """One feature per voxel; a point's is that of its voxel (`Voxels.inverse`)."""
+    def cells(self, voxels: Voxels) -> Cells:
+        """One feature per cell of its output, and how points read what is kept per cell."""
 
 
 M = TypeVar("M", bound=type[nn.Module])

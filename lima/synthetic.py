@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from lima_bench.common.seeds import derive_seed
 from lima_bench.lima.batch import Batch, Images, PairIndex, Scan
 from lima_bench.lima.pairs import Pairs
+from lima_bench.lima.readout import Cells, OneCell
 from lima_bench.lima.views import ScanInput, ViewPlan, plain_plan
 from lima_bench.lima.voxels import Voxels
 
@@ -215,12 +216,11 @@ class TinyStudent(nn.Module):
 
     def forward(self, voxels: Voxels) -> Float[Tensor, "rows width"]:
         """Voxel features, repeated for the rows inside."""
-        return self.per_voxel(voxels)[voxels.inverse]
+        return self.cells(voxels).features[voxels.inverse]
 
-    def per_voxel(self, voxels: Voxels) -> Float[Tensor, "voxels width"]:
+    def cells(self, voxels: Voxels) -> Cells:
         """Voxel features."""
-        features: Tensor = self.net(voxels.features)
-        return features
+        return Cells(self.net(voxels.features), OneCell(voxels.inverse))
 
 
 class GridTeacher(nn.Module):

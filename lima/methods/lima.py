@@ -75,13 +75,9 @@ class Lima(nn.Module):
         """Distance of the student to the targets; the scans then enter the memory."""
         targets = self.targets(batch)
         rows, met = meet(batch.source, targets.point, len(batch.xyz))
+        table, places = self.student.cells(batch.voxels).addressed(rows)
         distances = projected_distances(
-            self.student.per_voxel(batch.voxels),
-            batch.voxels.inverse[rows],
-            self.head,
-            targets.features,
-            met,
-            self.settings.distance,
+            table, places, self.head, targets.features, met, self.settings.distance
         )
         view, n_views = batch.view[rows], batch.voxels.n_clouds
         loss = Loss(distill=self._mean(distances, view, 0, batch.n_scan_views))

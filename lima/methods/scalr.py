@@ -34,13 +34,9 @@ class Scalr(nn.Module):
         """Mean over all pairs of the batch, so scans with more visible points weigh more."""
         pixels = sample_pixels(self.teacher(batch.images), batch.pairs, batch.images.size).detach()
         kept, rows = paired_rows(batch)
+        table, places = self.student.cells(batch.voxels).addressed(rows)
         distances = projected_distances(
-            self.student.per_voxel(batch.voxels),
-            batch.voxels.inverse[rows],
-            self.head,
-            pixels,
-            kept,
-            self.settings.distance,
+            table, places, self.head, pixels, kept, self.settings.distance
         )
         return Loss(distill=mean_or_zero(distances))
 
