@@ -6,9 +6,9 @@ Offers `VoxelSettings`, `InputSettings`, `Augmentation`, `Optimiser`, `Schedule`
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Settings(BaseModel):
@@ -144,6 +144,8 @@ class PretrainRecipe(TrainSettings):
         teacher_features: ``raw``, or ``standardised`` per channel over the data set, for every
             method alike.
         superpixels: SLIC segments per image, for methods that need them.
+        survey_frames: Frames, evenly spread, that a survey of the data set looks at, for methods
+            that hold one; None: all, as published.
     """
 
     image_size: tuple[int, int] = (224, 448)
@@ -151,3 +153,4 @@ class PretrainRecipe(TrainSettings):
     pair_rounding: Literal["round", "floor"] = "round"
     teacher_features: Literal["raw", "standardised"] = "raw"
     superpixels: int = 150
+    survey_frames: Annotated[int, Field(ge=1)] | None = None
