@@ -25,17 +25,10 @@ def _looks(batch):
     """Mean of the teacher's cells per (image, segment), ids taken at the cell's first pixel."""
     grids, ids = batch.images.grids, batch.images.superpixels
     found = {}
-    for image in range(batch.images.n_images):
-        for r in range(grids.shape[1]):
-            for c in range(grids.shape[2]):
-                segment = int(
-                    ids[
-                        image,
-                        r * ids.shape[1] // grids.shape[1],
-                        c * ids.shape[2] // grids.shape[2],
-                    ]
-                )
-                found.setdefault((image, segment), []).append(grids[image, r, c])
+    high, wide = (ids.shape[n] // grids.shape[n] for n in (1, 2))  # pixels per cell
+    for image, r, c in product(*(range(n) for n in grids.shape[:3])):
+        segment = int(ids[image, r * high, c * wide])
+        found.setdefault((image, segment), []).append(grids[image, r, c])
     return {key: F.normalize(torch.stack(cells).mean(0), dim=0) for key, cells in found.items()}
 
 
