@@ -4,7 +4,7 @@ A method is an ``nn.Module`` with ``__init__(self, settings, teacher, student)``
 ``forward(batch) -> Loss``; its trainable parameters and its memory live in its module state. It
 may have a static ``plan_views(settings, scans, rng) -> ViewPlan`` (`lima_bench.lima.views`).
 `register_method` makes it known by name, `load_plugin` reads it from a file, `load_method` hands
-out its class.
+out its class. `register_segmenter` does the same for what cuts images into masks.
 
 Example::
 
@@ -40,6 +40,7 @@ from lima_bench.lima.methods.catalogue import METHODS
 from lima_bench.lima.readout import Cells
 from lima_bench.lima.recipes import Settings
 from lima_bench.lima.sampling import sample_pixels
+from lima_bench.lima.segmenters.catalogue import SegmenterSettings, register_segmenter
 from lima_bench.lima.voxels import Voxels
 
 __all__ = [
@@ -51,6 +52,7 @@ __all__ = [
     "MethodCard",
     "PairIndex",
     "Scan",
+    "SegmenterSettings",
     "Settings",
     "Student",
     "Teacher",
@@ -59,6 +61,7 @@ __all__ = [
     "load_method",
     "load_plugin",
     "register_method",
+    "register_segmenter",
     "sample_pixels",
 ]
 

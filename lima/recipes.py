@@ -1,14 +1,16 @@
 """How training is done, as data: the settings a suite's recipe files may hold.
 
-Offers `VoxelSettings`, `InputSettings`, `Augmentation`, `Optimiser`, `Schedule` and
-`PretrainRecipe`. Light: no torch. `lima_bench.downstream.recipes` builds on it.
+Offers `VoxelSettings`, `InputSettings`, `Augmentation`, `Optimiser`, `Schedule`,
+`MaskSource` and `PretrainRecipe`. Light: no torch. `lima_bench.downstream.recipes` builds on it.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from lima_bench.common.errors import UserError
 
 
 class Settings(BaseModel):
@@ -134,6 +136,37 @@ class TrainSettings(Settings):
     checkpoint_steps: int = 500
 
 
+class MaskSource(Settings):
+    """Which segmenter makes masks (`lima_bench.lima.segmenters.catalogue`), with which settings.
+
+    Attributes:
+        segmenter: Its id.
+        settings: Those that differ from its defaults.
+    """
+
+    segmenter: str
+    settings: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        self.resolved()
+        return self
+
+    def resolved(self) -> dict[str, Any]:
+        """Every setting of the segmenter, defaults included, as JSON values."""
+        from lima_bench.lima.segmenters.catalogue import SEGMENTERS
+
+        try:
+            card = SEGMENTERS.get(self.segmenter)
+            return card.settings.model_validate(self.settings).model_dump(mode="json")
+        except UserError as error:
+            raise ValueError(f"{error.what} {error.how}") from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(["settings", *map(str, first["loc"])])
+            raise ValueError(f"{place}: {first['msg']}") from error
+
+
 class PretrainRecipe(TrainSettings):
     """Settings of a pretraining run.
 
@@ -144,6 +177,8 @@ class PretrainRecipe(TrainSettings):
         teacher_features: ``raw``, or ``standardised`` per channel over the data set, for every
             method alike.
         superpixels: SLIC segments per image, for methods that need them.
+        semantic: Where semantic masks come from, for methods that need them; None: nowhere.
+        instances: Where class-agnostic masks come from, likewise.
         survey_frames: Frames, evenly spread, that a survey of the data set looks at, for methods
             that hold one; None: all, as published.
     """
@@ -153,4 +188,6 @@ class PretrainRecipe(TrainSettings):
     pair_rounding: Literal["round", "floor"] = "round"
     teacher_features: Literal["raw", "standardised"] = "raw"
     superpixels: int = 150
+    semantic: MaskSource | None = None
+    instances: MaskSource | None = None
     survey_frames: Annotated[int, Field(ge=1)] | None = None

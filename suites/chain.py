@@ -14,9 +14,13 @@ from lima_bench.suites.job import Job, world_role
 from lima_bench.suites.known import Known
 from lima_bench.suites.load import Loaded
 from lima_bench.suites.schema import Column, RecipeSet, Row, Splits
+from lima_bench.suites.segments import KINDS, Segmentation
 
 _NOT_HASHED = ("precision", "checkpoint_steps")
 """Settings of a recipe that decide how a run goes, not what it means: recorded, not hashed."""
+
+_ELSEWHERE = ("superpixels", "semantic", "instances")
+"""Settings of a recipe that enter by the key of the superpixels, if the method reads any."""
 
 
 Data = dict[str, Any] | list[dict[str, Any]]
@@ -33,12 +37,14 @@ class Identity:
         world_version: Of the world's code.
         manifests: Data-set id to the digest of the files on disk; beside a world, of data sets
             that it is not written as.
+        masks: Folder of masks, relative to the data root, to the digest of its files.
         provisional: The digests were not read from disk: good for plans, not for runs.
     """
 
     world: Mapping[str, Mapping[str, Any]] | None = None
     world_version: int = 0
     manifests: Mapping[str, str] = field(default_factory=dict)
+    masks: Mapping[str, str] = field(default_factory=dict)
     provisional: bool = False
 
 
@@ -78,7 +84,8 @@ class Chain:
         blind = [name for name in datasets if not self.known.datasets[name].pictured]
         if teacher and blind:
             return f"no images: {', '.join(blind)} has no cameras"
-        return next(filter(None, map(self._data_problem, datasets)), "")
+        lacking = next(filter(None, map(self._data_problem, datasets)), "")
+        return lacking or self._mask_problem(row)
 
     def column_problem(self, column: Column) -> str:
         """Why the column cannot be asked; empty if it can."""
@@ -164,8 +171,10 @@ class Chain:
         recipe, runtime = self._recipe("pretrain", self.recipes(row).pretrain, row, dataset)
         data, inputs = self._datasets(datasets)
         inputs |= self._caches(row, recipe, data, dict(inputs))
-        if "superpixels" not in method.needs:
-            del recipe["superpixels"]
+        for name in _ELSEWHERE:
+            del recipe[name]
+        if "survey" not in method.needs:
+            del recipe["survey_frames"]
         config |= {"student": self.student(row, on=dataset), "recipe": recipe, "data": data}
         if self.teacher(row):
             config["teacher"] = self._teacher_facts(row)
@@ -240,10 +249,36 @@ class Chain:
             images_seen = {**images, "antialias": recipe["antialias"]}
             config = {**images_seen, "teacher": self._teacher_facts(row)}
             caches["features"] = self._add(Job("features", 1, config, inputs=inputs))
-        if "superpixels" in needs:
-            config = {**images, "n_segments": recipe["superpixels"]}
-            caches["superpixels"] = self._add(Job("superpixels", 1, config, inputs=inputs))
+        if segments := Segmentation.of(self.known.methods[row.method], recipe):
+            config = {**images, **segments.config(self.identity.masks)}
+            read = dict(inputs)
+            if segments.card.needs == "features":
+                read["features"] = caches["features"]
+            job = Job("superpixels", 1, config, inputs=read, runtime=segments.runtime)
+            caches["superpixels"] = self._add(job)
         return caches
+
+    def segmentation(self, row: Row) -> Segmentation | None:
+        """What cuts the images of a row; None where its method reads no superpixels, or gets none.
+
+        Every recipe, by name or by rule, may say another source.
+        """
+        datasets = self.pretrain_on(row)
+        dataset = datasets[0] if len(datasets) == 1 else None
+        recipe, _ = self._recipe("pretrain", self.recipes(row).pretrain, row, dataset)
+        return Segmentation.of(self.known.methods[row.method], recipe)
+
+    def _mask_problem(self, row: Row) -> str:
+        method, segments = self.known.methods[row.method], self.segmentation(row)
+        if "superpixels" not in method.needs:
+            return ""
+        if segments is None:
+            return f"no masks: the recipe names no source of {KINDS[method.segments]}"
+        if segments.card.needs == "features" and "features" not in method.needs:
+            return f"no masks: {segments.card.name} needs a teacher's features"
+        if segments.folder and segments.folder not in self.identity.masks:
+            return f"no masks: {segments.folder} does not lie below the data root"
+        return ""
 
     def _teacher_facts(self, row: Row) -> dict[str, str]:
         name = self.teacher(row)

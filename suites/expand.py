@@ -1,7 +1,8 @@
 """Suite and profile -> rows, columns, cells -> jobs with content addresses. Pure.
 
 Offers `expand` and its result `Expansion` of `TaughtRow`, `AskedColumn` and `CellPlan`; `Identity`
-says which data it is about. Equal work has an equal key, so rows, cells and suites share jobs.
+says which data it is about, `mask_folders` which folders of masks. Equal work has an equal key, so
+rows, cells and suites share jobs.
 
 What enters a key: the stage; the versions of method, reader and task; every resolved setting; the
 seed; the keys of the inputs. The labels that a run may use are named by share and convention beside
@@ -138,6 +139,14 @@ def expand(
         dict(chain.jobs),
         identity.provisional,
     )
+
+
+def mask_folders(loaded: Loaded, known: Known, identity: Identity) -> set[str]:
+    """The folders of masks that rows of the profile's variant read, relative to the data root."""
+    chain = Chain(loaded, known, identity)
+    rows = [r for r in loaded.suite.rows if r.variant in (None, loaded.profile.variant)]
+    cut = (chain.segmentation(row) for row in rows if known.methods[row.method].is_built)
+    return {found.folder for found in cut if found and found.folder}
 
 
 def _chosen(

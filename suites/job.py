@@ -70,6 +70,7 @@ class Job:
         config = self.config
         words = [
             config.get("method") or config.get("teacher", {}).get("name") or "",
+            *dict.fromkeys((config.get("kind", ""), config.get("segmenter", ""))),
             config.get("dataset", "") or "+".join(self.datasets),
             config.get("labels", {}).get("share", ""),
             "" if self.seed is None else f"seed {self.seed}",

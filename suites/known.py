@@ -17,6 +17,7 @@ from lima_bench.datasets.api import DATASETS, Card
 from lima_bench.datasets.label_shares import CONVENTIONS
 from lima_bench.lima.methods.card import MethodCard
 from lima_bench.lima.methods.catalogue import METHODS
+from lima_bench.lima.segmenters.catalogue import SEGMENTERS
 from lima_bench.lima.teachers.catalogue import TEACHERS, TeacherCard
 from lima_bench.lima.teachers.files import find_weights
 
@@ -103,7 +104,8 @@ class Known:
         methods: Id to card; a card without implementation is planned only.
         teachers: Id to card; likewise.
         weights: Teacher id to the digest of the weights that it runs with, where known.
-        foreign: ``method NAME`` or ``dataset NAME`` of a plug-in to the digest of its file.
+        foreign: ``method NAME``, ``segmenter NAME`` or ``dataset NAME`` of a plug-in to the digest
+            of its file.
         datasets: Id to facts; variants of a card stand beside it as ``id:variant``.
         backbones: Id to whether it is built.
         tasks: Id to facts.
@@ -164,6 +166,7 @@ def _foreign() -> dict[str, str]:
     classes: dict[str, object] = {
         f"method {name}": METHODS.get(name).implementation for name in METHODS.names()
     }
+    classes |= {f"segmenter {n}": SEGMENTERS.get(n).implementation for n in SEGMENTERS.names()}
     classes |= {f"dataset {name}": DATASETS.get(name) for name in DATASETS.names()}
     found = {}
     for name, cls in classes.items():

@@ -72,18 +72,31 @@ def cache_features(context: Context) -> Outcome:
 
 def cache_superpixels(context: Context) -> Outcome:
     """Cut every image into superpixels once."""
-    from lima_bench.lima.superpixels import build_superpixels
+    from lima_bench.lima.segmenters.catalogue import SEGMENTERS
+    from lima_bench.lima.segmenters.load import cutter
+    from lima_bench.lima.superpixels import build_segments
 
-    config = context.job.config
-    found = build_superpixels(
+    config, path = context.job.config, context.job.runtime.get("path")
+    card, size = SEGMENTERS.get(config["segmenter"]), tuple(config["image_size"])
+    own = isinstance(card.implementation, str)  # classes of plug-ins do not travel
+    found = build_segments(
         source_of(context, "pretrain"),
-        tuple(config["image_size"]),
-        config["n_segments"],
+        size,
+        cutter(
+            card,
+            {**config["settings"], **context.job.runtime},
+            size,
+            grids=context.artifacts.get("features"),
+            files=context.data / path if context.data and path else None,
+        ),
         context.artifact,
         context.report,
-        processes=context.processes,
+        processes=context.processes if own else 1,
     )
-    return Outcome({"images": float(len(found.store.array))})
+    facts = ("slots", "segments_per_image", "covered")
+    scores = {name: float(found.store.facts[name]) for name in facts}
+    details = {"masks": path} if path else {}
+    return Outcome({"images": float(len(found.store.array)), **scores}, details)
 
 
 def pretrain(context: Context) -> Outcome:
@@ -105,7 +118,7 @@ def pretrain(context: Context) -> Outcome:
         n_parameters = float(sum(p.numel() for p in learner.parameters()))
         scores = {"parameters": n_parameters, "steps": 0.0}
     else:
-        recipe = {"superpixels": 1, **config["recipe"], **context.job.runtime}
+        recipe = {**config["recipe"], **context.job.runtime}
         lesson = Lesson(
             method_card=card,
             method_settings=card.settings.model_validate(config["settings"]),

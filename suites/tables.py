@@ -13,6 +13,7 @@ from statistics import fmean
 from typing import Literal
 
 from lima_bench.common.errors import UserError, unknown_name
+from lima_bench.lima.segmenters.catalogue import SEGMENTERS
 from lima_bench.results.build import CellId, Outcome, Reference, Rules, build_table
 from lima_bench.results.golden_files import read_golden
 from lima_bench.results.orderings import check_orderings, read_claims
@@ -60,6 +61,7 @@ def table_of(session: Session, plan: Plan, against: Against | None = None) -> Ta
         seeds=expansion.seeds,
         references=_references(session, chosen, rows, columns),
         against=chosen,
+        notes=_stand_ins(session),
         rules=Rules(tolerance=check.tolerance, spread=check.spread, bold=style.bold),
     )
     orderings = check_orderings(table, read_claims()) if loaded.suite.paper else ()
@@ -91,6 +93,21 @@ def _row_meta(session: Session, taught: TaughtRow) -> RowMeta:
         reconstruction=card.reconstruction,
         control=bool(teacher and teacher.supervision.startswith("none")),
     )
+
+
+def _stand_ins(session: Session) -> list[str]:
+    """What stands in for published masks, and in which rows."""
+    rows: dict[str, list[str]] = {}
+    jobs = session.expansion.jobs
+    for taught in session.expansion.rows:
+        reads = {key for k in taught.pretrain.values() for key in jobs[k].inputs.values()}
+        for name in {str(jobs[key].config.get("segmenter", "")) for key in reads}:
+            if name in SEGMENTERS and (what := SEGMENTERS.get(name).stand_in):
+                rows.setdefault(what, []).append(taught.title)
+    return [
+        f"segments: stand-in ({what}): {', '.join(dict.fromkeys(titles))}"
+        for what, titles in sorted(rows.items())
+    ]
 
 
 def _column_meta(session: Session, column: Column) -> ColumnMeta:
