@@ -164,7 +164,9 @@ class MaskSource(Settings):
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(["settings", *map(str, first["loc"])])
-            raise ValueError(f"{place}: {first['msg']}") from error
+            known = ", ".join(sorted(card.settings.model_fields))
+            what = f"segmenter {card.name}, {place}: {first['msg']}. Known settings: {known}"
+            raise ValueError(what) from error
 
 
 class PretrainRecipe(TrainSettings):

