@@ -35,7 +35,9 @@ from lima_bench.common.errors import UserError
 from lima_bench.lima.batch import Batch, Images, PairIndex, Scan
 from lima_bench.lima.features import ImageTeacher as Teacher
 from lima_bench.lima.loss import Loss
-from lima_bench.lima.methods.catalogue import METHODS, MethodCard
+from lima_bench.lima.methods.card import MethodCard, Need
+from lima_bench.lima.methods.catalogue import METHODS
+from lima_bench.lima.readout import Cells
 from lima_bench.lima.recipes import Settings
 from lima_bench.lima.sampling import sample_pixels
 from lima_bench.lima.voxels import Voxels
@@ -43,6 +45,7 @@ from lima_bench.lima.voxels import Voxels
 __all__ = [
     "METHODS",
     "Batch",
+    "Cells",
     "Images",
     "Loss",
     "MethodCard",
@@ -72,8 +75,8 @@ class Student(Protocol):
     def __call__(self, voxels: Voxels) -> Float[Tensor, "rows width"]:
         """One feature per point that went into the voxels."""
 
-    def per_voxel(self, voxels: Voxels) -> Float[Tensor, "voxels width"]:
-        """One feature per voxel; a point's is that of its voxel (`Voxels.inverse`)."""
+    def cells(self, voxels: Voxels) -> Cells:
+        """One feature per cell of its output, and how points read what is kept per cell."""
 
 
 M = TypeVar("M", bound=type[nn.Module])
@@ -86,7 +89,7 @@ def register_method(
     settings: type[Settings],
     title: str = "",
     venue: str = "",
-    needs: tuple[Literal["features", "superpixels"], ...] = ("features",),
+    needs: tuple[Need, ...] = ("features",),
     order: Literal["shuffled", "streams"] = "shuffled",
 ) -> Callable[[M], M]:
     """Class decorator: make a method known as `name`.
@@ -97,7 +100,7 @@ def register_method(
         settings: A subclass of `Settings` with a default for every field.
         title: As tables print it; the name if empty.
         venue: Where it was published.
-        needs: Cached stages that it reads.
+        needs: What it reads beside scans; see `MethodCard`.
         order: ``shuffled`` scans, or ``streams`` that walk one scene each in time.
 
     Raises:

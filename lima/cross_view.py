@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from lima_bench.lima.batch import PairIndex
 from lima_bench.lima.blocks import block_slices
 from lima_bench.lima.losses import inverse_length, widen
-from lima_bench.lima.methods.catalogue import Cva
+from lima_bench.lima.methods.cards.lima import Cva
 from lima_bench.lima.sampling import corners
 from lima_bench.lima.tree import to_device
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from lima_bench.lima.methods.catalogue import Mix
+from lima_bench.lima.methods.cards.lima import Mix
 from lima_bench.lima.views import ScanInput, View
 
 _BANDS = (3, 4, 5, 6)

@@ -24,7 +24,7 @@ from lima_bench.lima.batching import ImageInputs, Planner, PretrainBatches
 from lima_bench.lima.checkpoint import save_student
 from lima_bench.lima.features import CachedTeacher, Grids, ImageTeacher, LiveTeacher
 from lima_bench.lima.loop import fit
-from lima_bench.lima.methods.catalogue import MethodCard
+from lima_bench.lima.methods.card import MethodCard
 from lima_bench.lima.optimise import one_group
 from lima_bench.lima.order import Share, make_order
 from lima_bench.lima.recipes import PretrainRecipe, Settings, StudentSettings

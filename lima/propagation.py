@@ -17,7 +17,7 @@ from torch import Tensor
 from lima_bench.lima.blocks import block_slices
 from lima_bench.lima.cross_view import Sight
 from lima_bench.lima.losses import unit
-from lima_bench.lima.methods.catalogue import LimaSettings
+from lima_bench.lima.methods.cards.lima import LimaSettings
 
 _SHARPNESS = 0.1  # softmax_sim's temperature; assumed
 _BY_LIKENESS = ("sim_gate", "softmax_sim")

@@ -1,23 +1,24 @@
-"""The student: a backbone whose voxel features are handed back to the points.
+"""The student: a backbone whose features are handed back to the points.
 
 Offers `Student`.
 """
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from lima_bench.lima.backbones.backbone import Backbone
-from lima_bench.lima.take import take_rows
+from lima_bench.lima.readout import Cells
 from lima_bench.lima.voxels import Voxels
 
 
 class Student(nn.Module):
-    """A 3D backbone, asked per point or per voxel.
+    """A 3D backbone, asked per cell or per point.
 
     Args:
-        backbone: Gives features per voxel.
+        backbone: Gives features per cell.
     """
 
     def __init__(self, backbone: Backbone) -> None:
@@ -30,10 +31,12 @@ class Student(nn.Module):
         return self.backbone.width
 
     def forward(self, voxels: Voxels) -> Float[Tensor, "points width"]:
-        """Each point takes the feature of its voxel."""
-        return take_rows(self.per_voxel(voxels), voxels.inverse)
+        """One feature per point that went into the voxels."""
+        cells = self.cells(voxels)
+        return cells.at(
+            cells.features, torch.arange(len(voxels.inverse), device=voxels.inverse.device)
+        )
 
-    def per_voxel(self, voxels: Voxels) -> Float[Tensor, "voxels width"]:
-        """The features themselves, for those who need few points or go over them in parts."""
-        features: Tensor = self.backbone(voxels)
-        return features
+    def cells(self, voxels: Voxels) -> Cells:
+        """What the network says, for those who need few points or compute per cell first."""
+        return Cells(self.backbone(voxels), self.backbone.readout(voxels))

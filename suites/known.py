@@ -16,7 +16,8 @@ from lima_bench.common.errors import UserError, unknown_name
 from lima_bench.common.hashing import file_digest
 from lima_bench.datasets.api import DATASETS, Card
 from lima_bench.datasets.label_shares import CONVENTIONS
-from lima_bench.lima.methods.catalogue import METHODS, MethodCard
+from lima_bench.lima.methods.card import MethodCard
+from lima_bench.lima.methods.catalogue import METHODS
 from lima_bench.lima.teachers.catalogue import TEACHERS, TIMM, TeacherCard
 from lima_bench.lima.teachers.files import find_weights
 

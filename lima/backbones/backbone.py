@@ -1,4 +1,4 @@
-"""What every student network offers: `Backbone`, voxels in, one feature per voxel out."""
+"""What every student network offers: `Backbone`, voxels in, one feature per cell out."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from lima_bench.lima.readout import OneCell, Readout
 from lima_bench.lima.voxels import Voxels
 
 
@@ -22,5 +23,9 @@ class Backbone(nn.Module, ABC):
     n_levels: int
 
     @abstractmethod
-    def forward(self, voxels: Voxels) -> Float[Tensor, "voxels width"]:
-        """A feature for each voxel, in the order of `voxels.coords`."""
+    def forward(self, voxels: Voxels) -> Float[Tensor, "cells width"]:
+        """A feature for each cell of its output: by default, for each voxel of `voxels.coords`."""
+
+    def readout(self, voxels: Voxels) -> Readout:
+        """How the points that went into `voxels` read values kept per cell of the output."""
+        return OneCell(voxels.inverse)

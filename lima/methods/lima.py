@@ -23,7 +23,7 @@ from lima_bench.lima.cross_view import Sight, observe
 from lima_bench.lima.lookback import Lookback
 from lima_bench.lima.losses import mean_or_zero
 from lima_bench.lima.memory import Keyframe, MemoryBank
-from lima_bench.lima.methods.catalogue import LimaSettings
+from lima_bench.lima.methods.cards.lima import LimaSettings
 from lima_bench.lima.mixing import mixed_views
 from lima_bench.lima.projection import projected_distances
 from lima_bench.lima.propagation import Past, fill_targets, target_points
@@ -75,13 +75,9 @@ class Lima(nn.Module):
         """Distance of the student to the targets; the scans then enter the memory."""
         targets = self.targets(batch)
         rows, met = meet(batch.source, targets.point, len(batch.xyz))
+        table, places = self.student.cells(batch.voxels).addressed(rows)
         distances = projected_distances(
-            self.student.per_voxel(batch.voxels),
-            batch.voxels.inverse[rows],
-            self.head,
-            targets.features,
-            met,
-            self.settings.distance,
+            table, places, self.head, targets.features, met, self.settings.distance
         )
         view, n_views = batch.view[rows], batch.voxels.n_clouds
         loss = Loss(distill=self._mean(distances, view, 0, batch.n_scan_views))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from lima_bench.lima.api import Batch, Loss, Student, Teacher
-from lima_bench.lima.methods.catalogue import RandomSettings
+from lima_bench.lima.methods.cards.random import RandomSettings
 
 
 class Random(nn.Module):

@@ -15,7 +15,7 @@ from torch import nn
 
 from lima_bench.lima.api import Batch, Loss, Student, Teacher, sample_pixels
 from lima_bench.lima.losses import mean_or_zero
-from lima_bench.lima.methods.catalogue import ScalrSettings
+from lima_bench.lima.methods.cards.scalr import ScalrSettings
 from lima_bench.lima.projection import projected_distances
 from lima_bench.lima.rows import paired_rows
 from lima_bench.lima.views import ScanInput, View, ViewPlan, plain_plan
@@ -34,13 +34,9 @@ class Scalr(nn.Module):
         """Mean over all pairs of the batch, so scans with more visible points weigh more."""
         pixels = sample_pixels(self.teacher(batch.images), batch.pairs, batch.images.size).detach()
         kept, rows = paired_rows(batch)
+        table, places = self.student.cells(batch.voxels).addressed(rows)
         distances = projected_distances(
-            self.student.per_voxel(batch.voxels),
-            batch.voxels.inverse[rows],
-            self.head,
-            pixels,
-            kept,
-            self.settings.distance,
+            table, places, self.head, pixels, kept, self.settings.distance
         )
         return Loss(distill=mean_or_zero(distances))
 

@@ -12,10 +12,9 @@ from torch import Tensor, nn
 
 from lima_bench.lima.api import Batch, Loss, Student, Teacher
 from lima_bench.lima.losses import info_nce, unit
-from lima_bench.lima.methods.catalogue import SlidrSettings
+from lima_bench.lima.methods.cards.slidr import SlidrSettings
 from lima_bench.lima.pooling import group_mean, superpixel_means
 from lima_bench.lima.rows import paired_rows
-from lima_bench.lima.take import take_rows
 
 
 class Slidr(nn.Module):
@@ -47,8 +46,8 @@ class Slidr(nn.Module):
     ) -> tuple[Float[Tensor, "groups width"], Int[Tensor, " groups"]]:
         """Mean unit embedding of each superpixel's points; a point seen twice counts twice."""
         kept, rows = paired_rows(batch)
-        cells = unit(self.point_head(self.student.per_voxel(batch.voxels)))
-        points = take_rows(cells, batch.voxels.inverse[rows])
+        cells = self.student.cells(batch.voxels)
+        points = cells.at(unit(self.point_head(cells.features)), rows)
         pairs = batch.pairs
         image = pairs.image[kept]
         segment = superpixels[image, pairs.row[kept], pairs.col[kept]].long()

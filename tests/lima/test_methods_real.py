@@ -13,7 +13,8 @@ from lima_bench.datasets.sample import Source
 from lima_bench.lima.api import load_method
 from lima_bench.lima.batch import Batch
 from lima_bench.lima.batching import ImageInputs, Planner, PretrainBatches
-from lima_bench.lima.methods.catalogue import METHODS, LimaSettings
+from lima_bench.lima.methods.cards.lima import LimaSettings
+from lima_bench.lima.methods.catalogue import METHODS
 from lima_bench.lima.recipes import Length, PretrainRecipe, StudentSettings
 from lima_bench.lima.synthetic import GridTeacher, TinyStudent
 

@@ -16,7 +16,10 @@ from lima_bench.lima.api import (
     sample_pixels,
 )
 from lima_bench.lima.losses import unit_distance
-from lima_bench.lima.methods.catalogue import LimaSettings, MethodCard, ScalrSettings, SlidrSettings
+from lima_bench.lima.methods.card import MethodCard
+from lima_bench.lima.methods.cards.lima import LimaSettings
+from lima_bench.lima.methods.cards.scalr import ScalrSettings
+from lima_bench.lima.methods.cards.slidr import SlidrSettings
 from lima_bench.lima.rows import paired_rows
 from lima_bench.lima.testing import conformance
 

@@ -9,7 +9,7 @@ import torch
 from lima_bench.lima import blocks
 from lima_bench.lima.align import PlacedCloud, nearest
 from lima_bench.lima.cross_view import Sight
-from lima_bench.lima.methods.catalogue import LimaSettings
+from lima_bench.lima.methods.cards.lima import LimaSettings
 from lima_bench.lima.propagation import Past, fill_targets, target_points
 
 RULES = ["mean", "max", "decay", "sim_gate", "softmax_sim"]

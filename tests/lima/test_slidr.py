@@ -7,16 +7,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lima_bench.lima.methods.catalogue import SlidrSettings
+from lima_bench.lima.methods.cards.slidr import SlidrSettings
 from lima_bench.lima.methods.slidr import Slidr
 from lima_bench.lima.synthetic import (
     N_SUPERPIXELS,
     GridTeacher,
     TinyStudent,
-    collate,
     random_drive,
     without_pairs,
 )
+from lima_bench.lima.synthetic_batch import collate
 from lima_bench.lima.views import View, ViewPlan
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from lima_bench.lima.methods.catalogue import METHODS, MethodCard
+from lima_bench.lima.methods.card import MethodCard
+from lima_bench.lima.methods.catalogue import METHODS
 from lima_bench.lima.teachers.catalogue import TEACHERS, TeacherCard
 from lima_bench.suites.chain import Identity
 from lima_bench.suites.expand import Expansion, expand

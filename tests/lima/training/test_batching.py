@@ -15,7 +15,7 @@ from lima_bench.lima.backbones.catalogue import BACKBONES
 from lima_bench.lima.batch import Batch
 from lima_bench.lima.batching import ImageInputs, Planner, PretrainBatches
 from lima_bench.lima.loading import batches_from
-from lima_bench.lima.methods.catalogue import ScalrSettings
+from lima_bench.lima.methods.cards.scalr import ScalrSettings
 from lima_bench.lima.methods.scalr import Scalr
 from lima_bench.lima.order import Share, make_order
 from lima_bench.lima.recipes import (
@@ -191,6 +191,8 @@ def test_every_method_gets_the_same_motions(make_source) -> None:
 
 class _Store:
     """Stands for a cache of images: one number per camera."""
+
+    slots = 9
 
     def lookup(self, cameras):
         codes = [int.from_bytes(camera.id.encode()) for camera in cameras]

@@ -16,7 +16,8 @@ from lima_bench.lima.batch import Batch
 from lima_bench.lima.batching import ImageInputs, Planner, PretrainBatches
 from lima_bench.lima.loading import batches_from
 from lima_bench.lima.methods import lima as lima_module
-from lima_bench.lima.methods.catalogue import LimaSettings, ScalrSettings
+from lima_bench.lima.methods.cards.lima import LimaSettings
+from lima_bench.lima.methods.cards.scalr import ScalrSettings
 from lima_bench.lima.methods.lima import Lima
 from lima_bench.lima.methods.scalr import Scalr
 from lima_bench.lima.order import Share, make_order

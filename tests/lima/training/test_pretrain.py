@@ -13,7 +13,8 @@ from lima_bench.common.progress import silent
 from lima_bench.lima.backbones import minkunet
 from lima_bench.lima.checkpoint import load_student, read_meta
 from lima_bench.lima.features import build_grids
-from lima_bench.lima.methods.catalogue import METHODS, MethodCard
+from lima_bench.lima.methods.card import MethodCard
+from lima_bench.lima.methods.catalogue import METHODS
 from lima_bench.lima.pretrain import Lesson, new_student, pretrain
 from lima_bench.lima.recipes import (
     Length,

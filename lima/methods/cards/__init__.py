@@ -1,0 +1,1 @@
+"""Facts and settings of every built-in method, one light module each."""

@@ -1,0 +1,34 @@
+"""SLidR: settings and card."""
+
+from __future__ import annotations
+
+from lima_bench.lima.methods.card import Count, MethodCard, Positive
+from lima_bench.lima.recipes import Settings
+
+
+class SlidrSettings(Settings):
+    """SLidR, methods of CVPR 2022; see `lima_bench.lima.methods.slidr`.
+
+    Attributes:
+        width: Of the space in which points and pixels are compared.
+        temperature: Of the contrast.
+        renormalise_pool: Bring superpixel means back to unit length (TriCC does).
+        mask_empty: Leave superpixels without points out (TriCC does not).
+    """
+
+    width: Count = 64
+    temperature: Positive = 0.07
+    renormalise_pool: bool = False
+    mask_empty: bool = True
+
+
+CARD = MethodCard(
+    name="slidr",
+    title="SLidR",
+    venue="CVPR'22",
+    version=2,
+    implementation="lima_bench.lima.methods.slidr:Slidr",
+    settings=SlidrSettings,
+    needs=("features", "superpixels"),
+    heads_2d="linear",
+)
