@@ -49,5 +49,6 @@ def shown(
     depth_m: Float[Tensor, " pairs"],
 ) -> Bool[Tensor, " pairs"]:
     """Whether each point is seen: nothing in its cell is nearer by more than the margin."""
-    front: Tensor = depth_m <= (1 + MARGIN) * nearest_m[camera, row // CELL, col // CELL]
+    nearest = nearest_m[camera, row // CELL, col // CELL]
+    front: Tensor = depth_m <= nearest + MARGIN * nearest.abs()
     return front
