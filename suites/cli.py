@@ -277,13 +277,22 @@ def _doctor(
 
 @app.command("adopt")
 def _adopt(
-    weights: Path,
-    name: Annotated[str, typer.Option("--as", metavar="NAME")],
-    layout: Annotated[str, typer.Option()] = "auto",
+    weights: Annotated[Path, typer.Argument(metavar="FILE", help="A published checkpoint.")],
+    name: Annotated[str, typer.Option("--as", metavar="NAME", help="Of the row.")],
+    layout: Annotated[
+        str, typer.Option(help="Of its tensors: slidr, superflow, mmdet3d-spconv, ...")
+    ] = "auto",
+    student: Annotated[
+        str | None,
+        typer.Option(metavar="RECIPE", help="How it is fed, where the layout does not tell."),
+    ] = None,
+    store: Store = None,
 ) -> None:
-    """Make a row of an outside checkpoint (not built yet)."""
-    del name, layout
-    raise _not_built(f"lima-bench adopt {weights}")
+    """Make a row of an outside checkpoint, in every suite on this store."""
+    from lima_bench.suites.verbs import adopt
+
+    wish = adopt.Wish(weights=weights, name=name, layout=layout, student=student, store=store)
+    raise typer.Exit(adopt.adopt(wish))
 
 
 @app.command("new")

@@ -68,7 +68,10 @@ class Row(Part):
 
     Attributes:
         id: Unique in the suite.
-        method: A method id; ``random`` teaches nothing.
+        method: A method id; ``random`` teaches nothing. With `adopted`: what taught those weights,
+            as far as recipes and published numbers ask; it is not run.
+        adopted: Name of an adopted checkpoint of the store (``lima-bench adopt``), in place of a
+            pretraining.
         title: As printed; default: the method's own title.
         teacher: A teacher id; default: the suite's, then the profile's.
         student: A backbone id in place of the recipe set's.
@@ -80,7 +83,8 @@ class Row(Part):
     """
 
     id: Identifier
-    method: str
+    method: str = ""
+    adopted: Identifier | None = None
     title: str | None = None
     teacher: str | None = None
     student: str | None = None
@@ -89,6 +93,17 @@ class Row(Part):
     recipes: str | None = None
     settings: dict[str, Any] = {}
     variant: Variant | None = None
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        if not self.method and self.adopted is None:
+            raise ValueError('the key "method" is missing: a row is taught, or adopted')
+        if self.adopted is not None and (self.student or self.settings or self.pretrain_on):
+            raise ValueError(
+                "an adopted checkpoint brings its student and was taught elsewhere: "
+                "student, settings and pretrain_on do not go with it"
+            )
+        return self
 
 
 class Column(Part):

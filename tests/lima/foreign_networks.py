@@ -25,7 +25,7 @@ class Cells:
         self._rows: dict[tuple[int, ...], Tensor] = {}
 
     def rows_at(self, offset: tuple[int, ...]) -> Tensor:
-        """For every cell, the row of the cell at `offset` from it; the row past the last if none."""
+        """For every cell, the row of the cell at `offset` from it; past the last if none."""
         if offset not in self._rows:
             a, b, c = offset
             wanted = [(n, x + a, y + b, z + c) for n, x, y, z in self.cells]
