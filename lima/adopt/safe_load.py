@@ -103,7 +103,6 @@ def _as_bystanders() -> Iterator[None]:
     for full_name in _BYSTANDERS:
         module, _, name = full_name.rpartition(".")
         stand_ins.append(type(name, (_Bystander,), {"__module__": module, "__qualname__": name}))
-    torch.serialization.clear_safe_globals()
     torch.serialization.add_safe_globals(stand_ins)
     try:
         yield
@@ -122,7 +121,15 @@ def _load_foreign(path: Path) -> Any:
         what = f"This pickle is more than tensors and plain values: it wants {wanted[1]} to be run."
         how = "Load it where you trust it, and save the state dict alone, best as safetensors."
         raise UserError(path, what, how) from error
-    except (RuntimeError, EOFError, ValueError, LookupError, TypeError, struct.error) as error:
+    except (
+        RuntimeError,
+        EOFError,
+        OSError,
+        ValueError,
+        LookupError,
+        TypeError,
+        struct.error,
+    ) as error:
         raise _damaged(path) from error
 
 

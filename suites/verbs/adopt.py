@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -239,7 +240,14 @@ def _told(name: str, found: Adopted, file: AdoptedFile, *, again: bool) -> Itera
 
 def _parts(skipped: Mapping[str, str]) -> Counter[tuple[str, str]]:
     """How many tensors of each part of the file were skipped for one reason."""
-    return Counter((f"{n.rpartition('.')[0].split('.')[0] or n}.*", r) for n, r in skipped.items())
+    from lima_bench.lima.adopt.release import WRAPPERS
+
+    def part(name: str) -> str:
+        words = name.split(".")
+        wrappers = list(takewhile(WRAPPERS.__contains__, words))
+        return ".".join([*words[: len(wrappers) + 1], "*"])
+
+    return Counter((part(name), reason) for name, reason in skipped.items())
 
 
 def _fed(student: StudentRecipe) -> str:
