@@ -15,7 +15,8 @@ from torch import Tensor
 
 Shape = tuple[int, ...]
 
-_EDGE = {27: 3, 8: 2}
+_EDGES = {27: (3, 3, 3), 8: (2, 2, 2), 3: (3, 1, 1)}
+"""Number of weights to the edges, third axis first: a kernel of three weights stands upright."""
 
 
 @dataclass(frozen=True)
@@ -55,24 +56,25 @@ def _from_torchsparse(weight: Tensor) -> Tensor:
         return weight.T
     if weight.shape[0] % 2:
         return weight
-    edge = _EDGE[weight.shape[0]]
-    cube = weight.view(edge, edge, edge, *weight.shape[1:])
+    cube = weight.view(*_EDGES[weight.shape[0]], *weight.shape[1:])
     return cube.permute(2, 1, 0, 3, 4).reshape(weight.shape)
 
 
 def _shape_spconv2(ours: Shape) -> Shape:
-    edge, c_in, c_out = _sizes(ours)
-    return (c_out, edge, edge, edge, c_in)
+    edges, c_in, c_out = _sizes(ours)
+    return (c_out, *edges, c_in)
 
 
 def _shape_spconv1(ours: Shape) -> Shape:
-    edge, c_in, c_out = _sizes(ours)
-    return (edge, edge, edge, c_in, c_out)
+    edges, c_in, c_out = _sizes(ours)
+    return (*edges, c_in, c_out)
 
 
-def _sizes(ours: Shape) -> Shape:
-    """Edge, c_in and c_out."""
-    return (_EDGE[ours[0]], *ours[1:]) if len(ours) == 3 else (1, *ours[::-1])
+def _sizes(ours: Shape) -> tuple[Shape, int, int]:
+    """Edges, c_in and c_out."""
+    if len(ours) == 2:
+        return (1, 1, 1), ours[1], ours[0]
+    return _EDGES[ours[0]], ours[1], ours[2]
 
 
 def _from_spconv1_zyx(weight: Tensor) -> Tensor:

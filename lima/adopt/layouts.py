@@ -1,17 +1,27 @@
 """The layouts that are recognised: whose names, which library's kernels, which of our networks.
 
-Offers `Layout`, `LAYOUTS` and `OURS`.
+Offers `Layout`, `Network`, `minkunet`, `LAYOUTS` and `OURS`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+
+from torch import nn
 
 from lima_bench.lima.adopt import kernels, naming
 from lima_bench.lima.adopt.kernels import KernelOrder
 from lima_bench.lima.adopt.naming import Naming
-from lima_bench.lima.backbones.minkunet import PLAN_18, PLAN_34, PLAN_34_SLIDR, PLAN_50, Plan
+from lima_bench.lima.backbones.catalogue import build_backbone
+from lima_bench.lima.backbones.minkunet import (
+    PLAN_18,
+    PLAN_34,
+    PLAN_34_SLIDR,
+    PLAN_50,
+    MinkUNet,
+    Plan,
+)
 
 OURS = "lima-bench"
 """The layout of the files that `lima_bench.lima.checkpoint` writes."""
@@ -29,15 +39,42 @@ _SPVCNN = {"point_transforms.": "It is an SPVCNN: its point branches change ever
 
 
 @dataclass(frozen=True)
+class Network:
+    """One of our networks, as far as names and shapes go.
+
+    Attributes:
+        build: Input channels to the network.
+        n_stages: Of its encoder.
+        stem: Our names of its first convolution's weights and of its first normalisation's.
+    """
+
+    build: Callable[[int], nn.Module]
+    n_stages: int
+    stem: tuple[str, str] = ("stem.0.convolution.weight", "stem.0.norm.weight")
+
+
+def minkunet(plan: Plan) -> Network:
+    """The MinkUNet of a plan."""
+    return Network(lambda channels: MinkUNet(plan, channels, 0.1), len(plan.encoder))
+
+
+def _voxelnet(name: str) -> Network:
+    def build(channels: int) -> nn.Module:
+        return build_backbone(name, channels, bn_momentum=0.1)
+
+    return Network(build, 3, stem=("conv_input.0.weight", "conv_input.1.weight"))
+
+
+@dataclass(frozen=True)
 class Layout:
-    """One way in which a MinkUNet is kept.
+    """One way in which a network is kept.
 
     Attributes:
         name: What ``--layout`` takes.
         title: Whose it is.
         naming: Names of the layers.
         orders: How kernels may be stored.
-        plans: Our networks that are kept so, by backbone id.
+        networks: Ours that are kept so, by backbone id.
         told_by: Beginnings of names that only this layout has among those that share its naming;
             empty: it has none.
         heads: Beginnings of names beside the trunk, and why they are left out.
@@ -50,15 +87,15 @@ class Layout:
     title: str
     naming: Naming
     orders: tuple[KernelOrder, ...]
-    plans: Mapping[str, Plan]
+    networks: Mapping[str, Network]
     told_by: tuple[str, ...] = ()
     heads: Mapping[str, str] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
     asked: bool = False
 
 
-_SLIDR = {"minkunet34_slidr": PLAN_34_SLIDR}
-_TWO_STEMS = {"minkunet34": PLAN_34, "minkunet18": PLAN_18}
+_SLIDR = {"minkunet34_slidr": minkunet(PLAN_34_SLIDR)}
+_TWO_STEMS = {"minkunet34": minkunet(PLAN_34), "minkunet18": minkunet(PLAN_18)}
 _MMDET3D_HEADS = {"decode_head.": _CLASSES, "auxiliary_head.": _CLASSES, "conv_seg.": _CLASSES}
 
 LAYOUTS: Mapping[str, Layout] = {
@@ -95,7 +132,7 @@ LAYOUTS: Mapping[str, Layout] = {
             "SuperFlow, LiMoE (torchsparse)",
             naming.superflow,
             (kernels.TORCHSPARSE,),
-            {**_TWO_STEMS, "minkunet50": PLAN_50},
+            {**_TWO_STEMS, "minkunet50": minkunet(PLAN_50)},
             refused=_SPVCNN,
         ),
         Layout(
@@ -140,6 +177,14 @@ LAYOUTS: Mapping[str, Layout] = {
             _SLIDR,
             heads=_SLIDR_HEADS,
             asked=True,
+        ),
+        Layout(
+            "openpcdet",
+            "VoxelBackBone8x of OpenPCDet, SLidR and CSC (spconv; indices batch, z, y, x)",
+            naming.same,
+            (kernels.SPCONV_ZYX, kernels.SPCONV1_ZYX),
+            {"voxelnet": _voxelnet("voxelnet")},
+            heads={"final.": _PROJECTION},
         ),
     )
 }

@@ -3,19 +3,38 @@
 Offers `Naming` and the functions that are one. Read in public code, nothing of which is here:
 valeoai/SLidR ``model/res16unet.py`` (and its followers), Xiangxu-0103/SuperFlow
 ``superflow/models/backbones/minkunet.py`` (LiMoE imports the same module), open-mmlab/mmdetection3d
-``mmdet3d/models/backbones/minkunet_backbone.py`` with the blocks of its three back ends.
+``mmdet3d/models/backbones/minkunet_backbone.py`` with the blocks of its three back ends,
+open-mmlab/OpenPCDet ``pcdet/models/backbones_3d/spconv_backbone.py``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 
-from lima_bench.lima.adopt.sites import Site
+from lima_bench.lima.adopt.sites import Site, site_of
 
-Naming = Callable[[Site, int], str]
-"""Site and number of the encoder's stages to the name of the layer."""
+Naming = Callable[[str, int], str]
+"""Our name of a tensor and number of the encoder's stages to the name of the layer it is in."""
 
 
+def same(name: str, n_stages: int) -> str:
+    """As we do, where our network took its names from theirs (OpenPCDet's VoxelBackBone8x)."""
+    del n_stages
+    return name.rpartition(".")[0]
+
+
+def _of_site(naming: Callable[[Site, int], str]) -> Naming:
+    """A naming of sites as one of our names."""
+
+    @wraps(naming)
+    def named(name: str, n_stages: int) -> str:
+        return naming(site_of(name), n_stages)
+
+    return named
+
+
+@_of_site
 def slidr(site: Site, n_stages: int) -> str:
     """As Res16UNet: ``conv1p1s2``, ``bn1``, ``convtr4p16s2``, ``block5.0.conv1``.
 
@@ -37,6 +56,7 @@ def slidr(site: Site, n_stages: int) -> str:
     return f"{block}.{site.role}{site.number}"
 
 
+@_of_site
 def superflow(site: Site, n_stages: int) -> str:
     """As SuperFlow's MinkUNet: ``conv0.1.conv``, ``conv5.norm``, ``block5.0.conv1``."""
     if site.part == "stem":
@@ -50,6 +70,7 @@ def superflow(site: Site, n_stages: int) -> str:
     return f"{block}.{site.role}{site.number}"
 
 
+@_of_site
 def mmdet3d_torchsparse(site: Site, n_stages: int) -> str:
     """As mmdetection3d with torchsparse: ``encoder.1.1.net.3``, ``decoder.0.1.0.downsample.0``."""
     del n_stages
@@ -58,6 +79,7 @@ def mmdet3d_torchsparse(site: Site, n_stages: int) -> str:
     return _mmdet3d(site, f"net.{_place(site)}", shortcut if not site.number else f"net.{in_block}")
 
 
+@_of_site
 def mmdet3d_minkowski(site: Site, n_stages: int) -> str:
     """As mmdetection3d with MinkowskiEngine: ``encoder.1.1.conv2``, ``….downsample.net.0``."""
     del n_stages
@@ -66,6 +88,7 @@ def mmdet3d_minkowski(site: Site, n_stages: int) -> str:
     return _mmdet3d(site, f"net.{_place(site)}", inside)
 
 
+@_of_site
 def mmdet3d_spconv(site: Site, n_stages: int) -> str:
     """As mmdetection3d with spconv: ``encoder.1.1.conv2``, ``encoder.1.1.bn2``."""
     del n_stages

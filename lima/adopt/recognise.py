@@ -51,10 +51,10 @@ def recognise(release: Release, name: str = "auto") -> tuple[Layout, str]:
 
 def _roots(release: Release, layout: Layout) -> list[str]:
     """Where the first convolution and the first normalisation of the layout both stand."""
-    plan, order = next(iter(layout.plans.values())), layout.orders[0]
+    network, order = next(iter(layout.networks.values())), layout.orders[0]
     first, norm = (
-        their_name(f"stem.0.{leaf}", layout, order, len(plan.encoder))
-        for leaf in ("convolution.weight", "norm.weight")
+        their_name(name, n_axes, layout, order, network.n_stages)
+        for name, n_axes in zip(network.stem, (2, 1), strict=True)
     )
     return [root for root in release.roots(first) if f"{root}{norm}" in release.tensors]
 

@@ -215,7 +215,11 @@ def _write(root: Path, name: str, found: Adopted, file: AdoptedFile) -> None:
         "layout": file.layout,
         "source": file.source.model_dump(),
     }
-    with filling(folder_of(root, name)) as draft:
+    folder = folder_of(root, name)
+    if folder.exists():
+        what = f"This folder is in the way, and holds no {FACTS}."
+        raise UserError(folder, what, "Delete it, and adopt the file again.")
+    with filling(folder) as draft:
         write_adopted(found, draft / CHECKPOINT, meta)
         text = json.dumps(file.model_dump(mode="json"), indent=1, sort_keys=True)
         write_atomic(draft / FACTS, f"{text}\n")

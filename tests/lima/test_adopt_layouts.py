@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lima_bench.lima.adopt.adopt import adopt, converted, write_adopted
-from lima_bench.lima.adopt.layouts import LAYOUTS
+from lima_bench.lima.adopt.layouts import LAYOUTS, minkunet
 from lima_bench.lima.adopt.release import open_release
 from lima_bench.lima.backbones.catalogue import build_backbone
 from lima_bench.lima.backbones.minkunet import MinkUNet, Plan, Stage
@@ -129,7 +129,7 @@ def test_every_layout_gives_their_features(case: str, tmp_path: Path) -> None:
     net = foreign.Network(library)
     forward(net, cells, voxels.features.double(), foreign.SMALL, 6)
     release = open_release(saved(tmp_path / "w.pt", net.state))
-    layout = replace(LAYOUTS[case.partition(" ")[0]], plans={"small": plan})
+    layout = replace(LAYOUTS[case.partition(" ")[0]], networks={"small": minkunet(plan)})
     adopted = converted(release, layout, "")
     network = MinkUNet(plan, channels, 0.1)
     network.load_state_dict({n.removeprefix("backbone."): t for n, t in adopted.state.items()})
@@ -142,7 +142,9 @@ def test_bottlenecks_give_their_features(tmp_path: Path) -> None:
     foreign.superflow(net, cells, voxels.features.double(), foreign.SMALL, 6, wide=4)
     release = open_release(saved(tmp_path / "w.pt", net.state))
     plan = replace(PLAN, block="bottleneck")
-    adopted = converted(release, replace(LAYOUTS["superflow"], plans={"small": plan}), "")
+    adopted = converted(
+        release, replace(LAYOUTS["superflow"], networks={"small": minkunet(plan)}), ""
+    )
     network = MinkUNet(plan, 4, 0.1)
     network.load_state_dict({n.removeprefix("backbone."): t for n, t in adopted.state.items()})
     assert_same(traced(network, voxels), net.trace)
@@ -154,7 +156,7 @@ def test_a_wrong_order_of_axes_would_be_seen(tmp_path: Path) -> None:
     net = foreign.Network("spconv_zyx")
     foreign.res16unet(net, cells, voxels.features.double(), foreign.SMALL, 6)
     release = open_release(saved(tmp_path / "w.pt", net.state))
-    layout = replace(LAYOUTS["slidr-spconv-xyz"], plans={"small": ONE_STEM})
+    layout = replace(LAYOUTS["slidr-spconv-xyz"], networks={"small": minkunet(ONE_STEM)})
     network = MinkUNet(ONE_STEM, 1, 0.1)
     state = converted(release, layout, "").state
     network.load_state_dict({n.removeprefix("backbone."): t for n, t in state.items()})
