@@ -24,6 +24,7 @@ from lima_bench.suites.options import (
     Executor,
     Jobs,
     LabelsOf,
+    Layout,
     Only,
     Plugs,
     Profile,
@@ -31,6 +32,7 @@ from lima_bench.suites.options import (
     Seeds,
     Sets,
     Store,
+    StudentRecipe,
     SuiteName,
     WorldOf,
     request_of,
@@ -279,13 +281,8 @@ def _doctor(
 def _adopt(
     weights: Annotated[Path, typer.Argument(metavar="FILE", help="A published checkpoint.")],
     name: Annotated[str, typer.Option("--as", metavar="NAME", help="Of the row.")],
-    layout: Annotated[
-        str, typer.Option(help="Of its tensors: slidr, superflow, mmdet3d-spconv, ...")
-    ] = "auto",
-    student: Annotated[
-        str | None,
-        typer.Option(metavar="RECIPE", help="How it is fed, where the layout does not tell."),
-    ] = None,
+    layout: Layout = "auto",
+    student: StudentRecipe = None,
     store: Store = None,
 ) -> None:
     """Make a row of an outside checkpoint, in every suite on this store."""

@@ -9,7 +9,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 Identifier = Annotated[str, Field(pattern=r"^[^\s.*?\[\]/]+$")]
 """Names a row or column: printable, without what globs, paths and ``--set`` need."""
@@ -83,8 +92,8 @@ class Row(Part):
     """
 
     id: Identifier
-    method: str = ""
     adopted: Identifier | None = None
+    method: Annotated[str, Field(validate_default=True)] = ""
     title: str | None = None
     teacher: str | None = None
     student: str | None = None
@@ -94,10 +103,15 @@ class Row(Part):
     settings: dict[str, Any] = {}
     variant: Variant | None = None
 
+    @field_validator("method")
+    @classmethod
+    def _taught_or_adopted(cls, method: str, info: ValidationInfo) -> str:
+        if not method and info.data.get("adopted") is None:
+            raise PydanticCustomError("missing", "a row is taught by a method, or adopted")
+        return method
+
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
-        if not self.method and self.adopted is None:
-            raise ValueError('the key "method" is missing: a row is taught, or adopted')
         if self.adopted is not None and (self.student or self.settings or self.pretrain_on):
             raise ValueError(
                 "an adopted checkpoint brings its student and was taught elsewhere: "

@@ -250,7 +250,7 @@ columns:
 @pytest.mark.parametrize(
     ("row", "expected"),
     [
-        ("{id: a}", "a row is taught, or adopted"),
+        ("{id: a}", 'The key "method" is missing.'),
         ("{id: a, adopted: mine, student: minkunet34}", "brings its student"),
         ("{id: mine, method: random}", "has a row mine, and so is an adopted checkpoint"),
     ],
