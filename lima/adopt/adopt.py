@@ -32,10 +32,12 @@ _PREFIX = "backbone."
 
 _ELSEWHERE = {
     "model_images": "image network",
-    "backbone_2d": "image network",
-    "head_2d": "image network",
+    "backbone_2d": "2D network",
+    "head_2d": "2D network",
     "head_3d": "head of pretraining; every task brings its own",
     "decode_head": "classes of another task; every task brings its own",
+    "dense_head": "head of a detector; every task brings its own",
+    "roi_head": "head of a detector; every task brings its own",
     "optimizer": "state of the optimiser",
     "optimizer_states": "state of the optimiser",
 }

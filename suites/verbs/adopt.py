@@ -136,7 +136,10 @@ def _student(wish: Wish, found: Adopted) -> StudentRecipe:
     elif found.student is not None:
         kept = _recipe_like(found.student)
     else:
-        name = _CARTESIAN if found.cartesian else STUDENTS[found.layout]
+        name = _CARTESIAN if found.cartesian else STUDENTS.get(found.layout)
+        if name is None:
+            what = f"Nothing says how a network of the layout {found.layout} is fed."
+            raise UserError(wish.weights, what, "--student RECIPE   (lima-bench list recipes)")
         kept = _kept(_recipe(name, "--student"))
     fed = StudentSettings.model_validate(kept.settings).inputs.channels
     if len(fed) != found.in_channels:

@@ -87,6 +87,7 @@ class Network:
         self.state: dict[str, Tensor] = {}
         self.trace: dict[str, Tensor] = {}
         self.random = torch.Generator().manual_seed(seed)
+        self.eps = 1e-5
 
     def weight(self, name: str, edge: int, c_in: int, c_out: int) -> Tensor:
         shape: tuple[int, ...] = (edge**3, c_in, c_out) if edge > 1 else (c_in, c_out)
@@ -107,7 +108,7 @@ class Network:
         weight, bias = make("weight", 0.5, 1.5), make("bias", -0.2, 0.2)
         mean, var = make("running_mean", -0.2, 0.2), make("running_var", 0.5, 1.5)
         self.state[f"{name}{self.inner}.num_batches_tracked"] = torch.tensor(7)
-        return (x - mean) / (var + 1e-5).sqrt() * weight + bias
+        return (x - mean) / (var + self.eps).sqrt() * weight + bias
 
     def same(self, name: str, cells: Cells, x: Tensor, c_out: int, edge: int = 3) -> Tensor:
         """Kernel of 3 (or 1) on the same cells."""
@@ -273,3 +274,67 @@ def mmdet3d(net: Network, cells: Cells, x: Tensor, blocks: Blocks, base: int) ->
             x = block(f"decoder.{stage}.1.{i}", grid, x, width)
         net.trace[f"decoder.{stage}"] = x
     return x
+
+
+def voxel_backbone_8x(net: Network, cells: Cells, x: Tensor, extent: Cell) -> tuple[Cells, Tensor]:
+    """OpenPCDet's VoxelBackBone8x; indices of its tensors are (batch, z, y, x).
+
+    Args:
+        net: With weights of spconv 2.x.
+        cells: Batch and x, y, z.
+        x: Their features.
+        extent: Batch (unused) and the grid's cells along x, y, z.
+    """
+    net.eps = 1e-3
+
+    def subm(name: str, cells: Cells, x: Tensor, width: int) -> Tensor:
+        return net.norm(f"{name}.1", net.same(f"{name}.0", cells, x, width)).relu()
+
+    x = subm("conv_input", cells, x, 16)
+    x = subm("conv1.0", cells, x, 16)
+    strides = ((3, 3, 3), (2, 2, 2))
+    for stage, width, padding in ((2, 32, (1, 1, 1)), (3, 64, (1, 1, 1)), (4, 64, (0, 1, 1))):
+        name = f"conv{stage}"
+        cells, x, extent = strided(net, f"{name}.0.0", cells, x, width, extent, *strides, padding)
+        x = net.norm(f"{name}.0.1", x).relu()
+        for i in (1, 2):
+            x = subm(f"{name}.{i}", cells, x, width)
+    cells, x, extent = strided(
+        net, "conv_out.0", cells, x, 128, extent, (3, 1, 1), (2, 1, 1), (0, 0, 0)
+    )
+    return cells, net.norm("conv_out.1", x).relu()
+
+
+def strided(
+    net: Network,
+    name: str,
+    cells: Cells,
+    x: Tensor,
+    c_out: int,
+    extent: Cell,
+    kernel: tuple[int, int, int],
+    stride: tuple[int, int, int],
+    padding: tuple[int, int, int],
+) -> tuple[Cells, Tensor, Cell]:
+    """Every cell that a window reaches: out[o] = sum of x[o s - p + k] W[k], axes z, y, x."""
+    key = f"{name}.weight"
+    shape = (c_out, *kernel, x.shape[1])
+    drawn = torch.randn(shape, generator=net.random) / (3 * x.shape[1]) ** 0.5
+    weight = net.state.setdefault(key, drawn).double()
+    sizes = [
+        (n + 2 * p - k) // s + 1
+        for n, k, s, p in zip(extent[:0:-1], kernel, stride, padding, strict=True)
+    ]
+    pairs = []
+    for (n, *xyz), row in cells.row.items():
+        for at in itertools.product(*map(range, kernel)):
+            moved = [i + p - k for i, p, k in zip(xyz[::-1], padding, at, strict=True)]
+            out = [m // s for m, s in zip(moved, stride, strict=True)]
+            whole = all(m % s == 0 for m, s in zip(moved, stride, strict=True))
+            if whole and all(0 <= o < size for o, size in zip(out, sizes, strict=True)):
+                pairs.append(((n, *out[::-1]), row, at))
+    found = Cells(list({cell for cell, _, _ in pairs}))
+    y = x.new_zeros(len(found.cells), c_out)
+    for cell, row, at in pairs:
+        y[found.row[cell]] += x[row] @ weight[(slice(None), *at)].T
+    return found, y, (0, *sizes[::-1])

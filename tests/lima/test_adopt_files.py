@@ -144,7 +144,7 @@ def test_settings_and_logs_of_other_packages_are_passed_over(
     adopted = adopt(path)
     assert set(torch.serialization.get_safe_globals()) == set(before)
     assert (adopted.layout, adopted.in_channels, len(adopted.used)) == ("superflow", 4, 378)
-    assert adopted.skipped["state_dict.backbone_2d.norm.weight"] == "image network"
+    assert adopted.skipped["state_dict.backbone_2d.norm.weight"] == "2D network"
     assert "head of pretraining" in adopted.skipped["state_dict.head_3d.classifier.weight"]
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from lima_bench.lima.adopt.adopt import adopt, converted, write_adopted
 from lima_bench.lima.adopt.layouts import LAYOUTS, minkunet
 from lima_bench.lima.adopt.release import open_release
-from lima_bench.lima.backbones.catalogue import build_backbone
+from lima_bench.lima.backbones.catalogue import BACKBONES, build_backbone
 from lima_bench.lima.backbones.minkunet import MinkUNet, Plan, Stage
 from lima_bench.lima.checkpoint import load_student
 from lima_bench.lima.recipes import VoxelSettings
@@ -148,6 +148,36 @@ def test_bottlenecks_give_their_features(tmp_path: Path) -> None:
     network = MinkUNet(plan, 4, 0.1)
     network.load_state_dict({n.removeprefix("backbone."): t for n, t in adopted.state.items()})
     assert_same(traced(network, voxels), net.trace)
+
+
+@pytest.mark.skipif("voxelnet" not in BACKBONES.names(), reason="its backbone is not built yet")
+def test_a_voxelnet_gives_their_features(tmp_path: Path) -> None:
+    from lima_bench.lima.bounded import voxelise_bounded  # type: ignore[import-not-found]
+    from lima_bench.lima.recipes import GridBounds  # type: ignore[attr-defined]
+
+    bounds = GridBounds(lower=(-3.2, -4.8, -5.0), upper=(3.2, 4.8, 3.0))
+    grid = VoxelSettings(  # type: ignore[call-arg]
+        kind="cartesian", size=(0.4, 0.4, 0.2), rounding="floor", bounds=bounds
+    )
+    rng = np.random.default_rng(0)
+    xyz = (rng.normal(0, 1, (160, 3)) * [1.5, 2, 0.8]).astype(np.float32)
+    features, cloud = np.column_stack((xyz, xyz[:, 0])), np.repeat([0, 1], [90, 70])
+    voxels = voxelise_bounded(xyz, features, cloud, grid, n_clouds=2)
+    cells = foreign.Cells([tuple(row) for row in voxels.coords.tolist()])
+    net = foreign.Network("spconv_zyx")
+    fed = voxels.features.double()
+    out, wanted = foreign.voxel_backbone_8x(net, cells, fed, (0, 16, 24, 40))
+    wrapped = {"model_state": {f"backbone_3d.{n}": t for n, t in net.state.items()}}
+    wrapped["model_state"]["dense_head.bias"] = torch.zeros(3)
+    adopted = adopt(saved(tmp_path / "w.pth", wrapped))
+    assert (adopted.layout, adopted.backbone, adopted.in_channels) == ("openpcdet", "voxelnet", 4)
+    assert list(adopted.skipped) == ["model_state.dense_head.bias"]
+    student = Student(build_backbone("voxelnet", 4, bn_momentum=0.1))
+    student.load_state_dict(dict(adopted.state))
+    with torch.no_grad():
+        ours = student.eval().backbone(voxels)
+    assert len(ours) == len(out.cells)
+    assert_same({"map": ours}, {"map": wanted})
 
 
 def test_a_wrong_order_of_axes_would_be_seen(tmp_path: Path) -> None:
