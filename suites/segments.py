@@ -1,6 +1,6 @@
 """Which superpixels a row reads: its method's kind, its recipe's source -> the job. Pure.
 
-Offers `Segmentation`. Used by `lima_bench.suites.chain` only.
+Offers `Segmentation` and `mask_problem`. Used by `lima_bench.suites.chain` only.
 """
 
 from __future__ import annotations
@@ -72,3 +72,24 @@ class Segmentation:
     def runtime(self) -> dict[str, Any]:
         """What the work needs beside the config."""
         return {"path": self.folder} if self.folder else {}
+
+
+def mask_problem(
+    method: MethodCard, segments: Segmentation | None, masks: Mapping[str, str]
+) -> str:
+    """Why a method gets no superpixels; empty if it gets them or needs none.
+
+    Args:
+        method: Its card.
+        segments: What cuts its images.
+        masks: Folders of masks that are there, to their digests.
+    """
+    if "superpixels" not in method.needs:
+        return ""
+    if segments is None:
+        return f"no masks: the recipe names no source of {KINDS[method.segments]}"
+    if segments.card.needs == "features" and "features" not in method.needs:
+        return f"no masks: {segments.card.name} needs a teacher's features"
+    if segments.folder and segments.folder not in masks:
+        return f"no masks: {segments.folder} does not lie below the data root"
+    return ""
