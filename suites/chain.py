@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lima_bench.datasets.api import base_of
+from lima_bench.lima.recipes import PretrainRecipe
 from lima_bench.suites.job import Job, world_role
 from lima_bench.suites.known import Known
 from lima_bench.suites.load import Loaded
@@ -236,12 +237,15 @@ class Chain:
         needs = self.known.methods[row.method].needs
         caches = {}
         images = {"image_size": recipe["image_size"], "data": data}
-        if "features" in needs:
+        # A teacher that runs in every step needs the cache for its mean and deviation at most.
+        cached = recipe["images"] is None or recipe["teacher_features"] == "standardised"
+        if "features" in needs and cached:
             images_seen = {**images, "antialias": recipe["antialias"]}
             config = {**images_seen, "teacher": self._teacher_facts(row)}
             caches["features"] = self._add(Job("features", 1, config, inputs=inputs))
         if "superpixels" in needs:
-            config = {**images, "n_segments": recipe["superpixels"]}
+            size = list(PretrainRecipe.model_validate(recipe).superpixel_size)
+            config = {"image_size": size, "data": data, "n_segments": recipe["superpixels"]}
             caches["superpixels"] = self._add(Job("superpixels", 1, config, inputs=inputs))
         return caches
 
