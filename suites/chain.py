@@ -204,7 +204,8 @@ class Chain:
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Settings that are hashed, and those that are not."""
         recipe = self.loaded.recipes[name]
-        settings = recipe.resolved(labels=labels, on=dataset, method=row.method)
+        backbone = self.student(row, on=dataset)["backbone"]
+        settings = recipe.resolved(labels=labels, on=dataset, method=row.method, student=backbone)
         runtime = {key: settings.pop(key) for key in _NOT_HASHED}
         return settings, runtime
 
