@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from lima_bench.datasets.api import base_of
+from lima_bench.lima.recipes import PretrainRecipe
 from lima_bench.suites.adopted import AdoptedCheckpoint
 from lima_bench.suites.job import Job, world_role
 from lima_bench.suites.known import Known
@@ -242,7 +244,10 @@ class Chain:
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Settings that are hashed, and those that are not."""
         recipe = self.loaded.recipes[name]
-        settings = recipe.resolved(labels=labels, on=dataset, method=row.method or None)
+        backbone = self.student(row, on=dataset)["backbone"]
+        settings = recipe.resolved(
+            labels=labels, on=dataset, method=row.method or None, student=backbone
+        )
         runtime = {key: settings.pop(key) for key in _NOT_HASHED}
         return settings, runtime
 
@@ -272,21 +277,30 @@ class Chain:
         self, row: Row, recipe: Mapping[str, Any], data: Data, inputs: Mapping[str, str]
     ) -> dict[str, str]:
         """The cached stages that the method reads: teacher features, superpixels."""
-        needs = self.known.card_of(row).needs
+        card = self.known.card_of(row)
+        features = partial(self._features, row, recipe, data, inputs)
         caches = {}
-        images = {"image_size": recipe["image_size"], "data": data}
-        if "features" in needs:
-            images_seen = {**images, "antialias": recipe["antialias"]}
-            config = {**images_seen, "teacher": self._teacher_facts(row)}
-            caches["features"] = self._add(Job("features", 1, config, inputs=inputs))
-        if segments := Segmentation.of(self.known.card_of(row), recipe):
-            config = {**images, **segments.config(self.identity.masks)}
+        # A teacher that runs in every step needs the cache for its mean and deviation at most.
+        cached = recipe["images"] is None or recipe["teacher_features"] == "standardised"
+        if "features" in card.needs and cached:
+            caches["features"] = features()
+        if segments := Segmentation.of(card, recipe):
+            size = list(PretrainRecipe.model_validate(recipe).superpixel_size)
+            masks = segments.config(self.identity.masks)
             read = dict(inputs)
             if segments.card.needs == "features":
-                read["features"] = caches["features"]
+                read["features"] = features()
+            config = {"image_size": size, "data": data, **masks}
             job = Job("superpixels", 1, config, inputs=read, runtime=segments.runtime)
             caches["superpixels"] = self._add(job)
         return caches
+
+    def _features(
+        self, row: Row, recipe: Mapping[str, Any], data: Data, inputs: Mapping[str, str]
+    ) -> str:
+        seen = {name: recipe[name] for name in ("image_size", "antialias")}
+        config = {**seen, "data": data, "teacher": self._teacher_facts(row)}
+        return self._add(Job("features", 1, config, inputs=inputs))
 
     def segmentation(self, row: Row) -> Segmentation | None:
         """What cuts the images of a row; None if its method reads no superpixels, or gets none."""

@@ -40,7 +40,7 @@ PLANNED_DATASETS = {
 }
 """Every data set that the tables speak of, with its title; `DATASETS` holds those that are read."""
 
-PLANNED_BACKBONES = ("spvcnn", "frnet", "voxelnet")
+PLANNED_BACKBONES = ("spvcnn", "frnet")
 """Networks that the tables speak of and that may not be built yet."""
 
 BACKBONES = dict.fromkeys(PLANNED_BACKBONES, False) | dict.fromkeys(BUILT_BACKBONES.names(), True)

@@ -20,6 +20,7 @@ from lima_bench.suites.work import Context, Outcome
 
 if TYPE_CHECKING:
     from lima_bench.lima.recipes import StudentSettings
+    from lima_bench.lima.teachers.load import Teacher
 
 _HERE = "lima_bench.suites.stages"
 STAGE_FUNCTIONS = {
@@ -129,6 +130,7 @@ def pretrain(context: Context) -> Outcome:
             recipe=PretrainRecipe.model_validate(recipe),
             source=source_of(context, "pretrain"),
             grids=context.artifacts.get("features"),
+            teacher=_live_teacher(config),
             superpixels=context.artifacts.get("superpixels"),
         )
         scores = teach(
@@ -143,6 +145,14 @@ def pretrain(context: Context) -> Outcome:
     return Outcome(
         scores, {"checkpoint_digest": read_meta(checkpoint)["digest"]}, _engine(context.device)
     )
+
+
+def _live_teacher(config: Mapping[str, Any]) -> Teacher | None:
+    """The teacher itself, where it looks at images that change from step to step."""
+    from lima_bench.lima.teachers.load import load_teacher
+
+    live = config["recipe"]["images"] is not None and "teacher" in config
+    return load_teacher(config["teacher"]["name"]) if live else None
 
 
 def adopt(context: Context) -> Outcome:

@@ -18,8 +18,17 @@ from lima_bench.downstream.recipes import DownstreamRecipe
 from lima_bench.downstream.scores.miou import ConfusionMatrix, mean_iou
 from lima_bench.downstream.segment import load_segmenter
 from lima_bench.lima.backbones import minkunet
-from lima_bench.lima.checkpoint import weights_digest
-from lima_bench.lima.recipes import Length, Optimiser
+from lima_bench.lima.checkpoint import save_student, weights_digest
+from lima_bench.lima.pretrain import new_student
+from lima_bench.lima.recipes import (
+    Augmentation,
+    GridBounds,
+    InputSettings,
+    Length,
+    Optimiser,
+    StudentSettings,
+    VoxelSettings,
+)
 
 
 def _recipe(**changes) -> DownstreamRecipe:
@@ -133,6 +142,39 @@ def test_it_learns_what_heights_mean(
     }
     assert scores.keys() == expected and scores["classes_present"] == 3
     assert all(np.isfinite(value) for value in scores.values())
+
+
+@pytest.mark.parametrize("loss_on", ["voxels", "points"])
+def test_a_network_with_a_birds_eye_map_is_asked_per_point(sources, tmp_path, loss_on) -> None:
+    """Labels are quadrants: its map knows where a point is. Points outside the grid are scored."""
+
+    def quadrants(source):
+        def load(frame):
+            sample = source.load(frame)
+            labels = (sample.points[:, 0] > 0).astype(np.int64)
+            return replace(sample, labels=np.where(sample.points[:, 1] > 0, labels, 2))
+
+        return replace(source, load=load)
+
+    bounds = GridBounds(lower=(-48.0, -48.0, -3.0), upper=(48.0, 48.0, 3.4))
+    student = StudentSettings(
+        backbone="voxelnet",
+        voxels=VoxelSettings(
+            kind="cartesian", size=(3.0, 3.0, 0.2), rounding="floor", bounds=bounds
+        ),
+        inputs=InputSettings(intensity="unit", box_m=((-1.0,) * 3, (1.0,) * 3)),
+    )
+    checkpoint = tmp_path / "voxelnet.safetensors"
+    learner = new_student(student, bn_momentum=0.05, seed=0)
+    save_student(checkpoint, learner, {"backbone": "voxelnet"})
+    still = Augmentation(rotation_deg=0.0, flip_probability=0.0, scale=(1.0, 1.0))
+    recipe = _recipe(
+        length=Length(steps=20), optimiser=Optimiser(lr=0.03), augmentation=still, loss_on=loss_on
+    )
+    train, val = map(quadrants, sources)
+    scores = _run(finetune, checkpoint, student, (train, val), tmp_path / "state", recipe)
+    assert scores.scores["miou"] > 33  # the largest class alone makes 17
+    assert scores.details["val_frames"] == 3
 
 
 def test_on_a_cpu_the_network_finds_its_maps_in_the_batch(

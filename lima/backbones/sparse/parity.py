@@ -16,6 +16,7 @@ from lima_bench.common.seeds import derive_seed
 from lima_bench.lima.backbones.sparse.kernel_map import KernelMap
 from lima_bench.lima.backbones.sparse.maps import Level
 from lima_bench.lima.backbones.sparse.reference import REFERENCE
+from lima_bench.lima.backbones.sparse.window import Window
 from lima_bench.lima.tree import to_device
 
 N_DRAWN, N_CLOUDS, SIDE = 700, 2, 9
@@ -55,7 +56,9 @@ class Agreement:
 def agreement(
     engine: Any, device: torch.device, dtype: torch.dtype = torch.float32, seed: int = 0
 ) -> Agreement:
-    """Compare an engine with the reference on random submanifold, down and up convolutions.
+    """Compare an engine with the reference on random convolutions of every kind.
+
+    Submanifold, down, up, and one with overlapping windows.
 
     Args:
         engine: An `lima_bench.lima.backbones.sparse.engine.Engine`.
@@ -72,9 +75,10 @@ def agreement(
         torch.autocast("cpu", enabled=False),
     ):
         level = _level(generator)
+        strided = Level.strided(level.coords, (SIDE, SIDE, SIDE), [Window()])
         errors = [
             _errors(engine, kernel_map, widths, device, dtype, generator)
-            for kernel_map in (level.neighbours, level.down, level.up)
+            for kernel_map in (level.neighbours, level.down, level.up, strided.down)
             for widths in WIDTHS
         ]
     return Agreement(*(max(each) for each in zip(*errors, strict=True)))
