@@ -1,0 +1,103 @@
+"""Two looks at the same scan, row by row: Batch -> voxels of the first that meet the second.
+
+Offers `second_looks` (which views to show), `TwinVoxels` (which voxel is which) and
+`voxels_of_views` (the input of some views by itself, as `SomeVoxels`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from lima_bench.lima.batch import Batch
+from lima_bench.lima.views import ScanInput, View, ViewPlan, plain_plan
+from lima_bench.lima.voxels import Voxels
+
+
+def second_looks(scans: Sequence[ScanInput]) -> ViewPlan:
+    """Every scan, then every frame of the step once more; neighbouring keyframes are blind."""
+    plain = plain_plan(scans)
+    anchors = [n for n, scan in enumerate(scans) if scan.anchor in (None, n)]
+    again: tuple[View, ...] = tuple(plain.views[n] for n in anchors)
+    cameras = tuple(None if n in anchors else () for n in range(len(scans)))
+    return ViewPlan((*plain.views, *again), cameras)
+
+
+@dataclass(frozen=True)
+class TwinVoxels:
+    """The voxels of the step's frames, each with its counterpart in the second look.
+
+    A voxel's first point stands for it, and its counterpart is the voxel where that point lies in
+    the second look. Voxels with the same counterpart are one: the first of them stands for all.
+
+    Attributes:
+        row: Of the student's input: the point that stands for each, in the first look.
+        twin: The row of that point in the second look.
+        count: For each frame, how many there are; they lie frame after frame.
+        number: For each row of the student's input, the one that it belongs to; -1 outside of
+            the first looks.
+    """
+
+    row: Int[Tensor, " twins"]
+    twin: Int[Tensor, " twins"]
+    count: tuple[int, ...]
+    number: Int[Tensor, " rows"]
+
+    @classmethod
+    def of(cls, batch: Batch) -> TwinVoxels:
+        """Those of a batch whose views are as `second_looks` wants them."""
+        voxels, n_anchors = batch.voxels, batch.n_anchors
+        again = torch.nonzero(batch.view >= batch.n_scan_views).squeeze(1)
+        row_again = torch.full((len(batch.xyz),), -1, device=again.device)
+        row_again[batch.source[again]] = again
+        ours = torch.nonzero(batch.view[voxels.first] < n_anchors).squeeze(1)
+        row = voxels.first[ours]
+        twin = row_again[batch.source[row]]
+        place = torch.arange(len(ours), device=ours.device)
+        cell = voxels.inverse[twin]
+        earliest = torch.full((len(voxels.first),), len(ours), device=ours.device)
+        leader = earliest.scatter_reduce(0, cell, place, "amin")[cell]
+        kept = leader == place
+        of_voxel = torch.full((len(voxels.first),), -1, device=ours.device)
+        of_voxel[ours] = (kept.cumsum(0) - 1)[leader]
+        count = torch.bincount(batch.view[row[kept]], minlength=n_anchors)
+        return cls(row[kept], twin[kept], tuple(count.tolist()), of_voxel[voxels.inverse])
+
+
+@dataclass(frozen=True)
+class SomeVoxels:
+    """The student's input without all but some neighbouring views.
+
+    Attributes:
+        voxels: What is left; kernel maps are left to the network.
+        row: For each of its voxels, the row of the whole input that stands for it.
+        count: For each view, how many voxels it has.
+    """
+
+    voxels: Voxels
+    row: Int[Tensor, " voxels"]
+    count: tuple[int, ...]
+
+
+def voxels_of_views(batch: Batch, start: int, stop: int) -> SomeVoxels:
+    """The views from `start` to `stop` of a batch, whose rows and voxels lie view after view."""
+    voxels = batch.voxels
+    n_rows = torch.bincount(batch.view, minlength=stop)
+    n_cells = torch.bincount(voxels.coords[:, 0].long(), minlength=stop)
+    rows, cells = (slice(int(n[:start].sum()), int(n[:stop].sum())) for n in (n_rows, n_cells))
+    shift = torch.tensor([start, 0, 0, 0], device=voxels.coords.device)
+    part = replace(
+        voxels,
+        coords=voxels.coords[cells] - shift,
+        features=voxels.features[cells],
+        inverse=voxels.inverse[rows] - cells.start,
+        first=voxels.first[cells] - rows.start,
+        xyz=voxels.xyz[rows],
+        n_clouds=stop - start,
+        level=None,
+    )
+    return SomeVoxels(part, voxels.first[cells], tuple(n_cells[start:stop].tolist()))
