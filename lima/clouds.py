@@ -15,6 +15,7 @@ from lima_bench.datasets.card import Card, Intensity
 from lima_bench.datasets.sample import Float32, Float64, Int64, Sample
 from lima_bench.lima.augment import draw_motion, move
 from lima_bench.lima.backbones.catalogue import BACKBONES
+from lima_bench.lima.bounded import voxelise_bounded
 from lima_bench.lima.recipes import Augmentation, InputSettings, StudentSettings
 from lima_bench.lima.voxels import Voxels, voxelise
 
@@ -109,18 +110,27 @@ def collate_clouds(
         with_maps: Whether to build the kernel maps of every level here: where the network
             computes on a CPU, so that it never waits for them. Another device builds its own.
     """
-    cloud_index = np.repeat(np.arange(len(clouds)), [len(cloud.xyz) for cloud in clouds])
+    card, n_clouds = BACKBONES.get(student.backbone), len(clouds)
+    cloud_index = np.repeat(np.arange(n_clouds), [len(cloud.xyz) for cloud in clouds])
+    xyz = np.concatenate([cloud.xyz for cloud in clouds])
+    features = np.concatenate([cloud.features for cloud in clouds])
+    if student.voxels.bounds is not None:
+        windows = card.windows if with_maps else None
+        return voxelise_bounded(
+            xyz, features, cloud_index, student.voxels, n_clouds=n_clouds, windows=windows
+        )
+    n_levels = card.n_levels if with_maps else None
     return voxelise(
-        np.concatenate([cloud.xyz for cloud in clouds]),
-        np.concatenate([cloud.features for cloud in clouds]),
-        cloud_index,
-        student.voxels,
-        n_clouds=len(clouds),
-        n_levels=BACKBONES.get(student.backbone).n_levels if with_maps else None,
+        xyz, features, cloud_index, student.voxels, n_clouds=n_clouds, n_levels=n_levels
     )
 
 
 def _within_range(points: Float32, inputs: InputSettings) -> Int64:
-    if inputs.max_range_m is None:
-        return np.arange(len(points))
-    return np.flatnonzero(np.hypot(points[:, 0], points[:, 1]) <= inputs.max_range_m)
+    kept = np.arange(len(points))
+    if inputs.max_range_m is not None:
+        kept = np.flatnonzero(np.hypot(points[:, 0], points[:, 1]) <= inputs.max_range_m)
+    if inputs.box_m is not None:
+        lower, upper = np.array(inputs.box_m, dtype=points.dtype)
+        near = points.take(kept, axis=0)
+        kept = kept[((near >= lower) & (near <= upper)).all(axis=1)]
+    return kept

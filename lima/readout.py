@@ -1,7 +1,8 @@
 """How the points of a batch read what a student knows per cell: Student -> method.
 
-Offers `Cells`, a student's answer, and `OneCell`, the reading of networks that answer per voxel.
-A network that answers otherwise, such as with a bird's-eye map, brings a `Readout` of its own.
+Offers `Cells`, a student's answer, `OneCell`, the reading of networks that answer per voxel, and
+`Bilinear`, that of networks that answer by a map. A network that answers otherwise brings a
+`Readout` of its own.
 """
 
 from __future__ import annotations
@@ -47,6 +48,65 @@ class OneCell:
     def one_cell(self, rows: Int[Tensor, " wanted"]) -> Int[Tensor, " wanted"]:
         """Their voxels."""
         return self.inverse[rows]
+
+
+@dataclass(frozen=True)
+class Bilinear:
+    """Every row reads the four cells around it, each by its share; cells that are absent are 0.
+
+    Attributes:
+        cells: For each row, four cells; -1 where there is none.
+        shares: For each row, the four shares, which sum to 1.
+    """
+
+    cells: Int[Tensor, "rows 4"]
+    shares: Float[Tensor, "rows 4"]
+
+    @classmethod
+    def of(
+        cls,
+        table: Int[Tensor, "clouds width height"],
+        cloud: Int[Tensor, " rows"],
+        places: Float[Tensor, "rows 2"],
+    ) -> Bilinear:
+        """Rows at `places` of a map, in cells, whole numbers on cells; beyond its border, on it.
+
+        Args:
+            table: The cell at each place of each cloud's map, -1 for none.
+            cloud: The cloud of each row.
+            places: Along the first and second axis of a map.
+        """
+        _, width, height = table.shape
+        left, right = _between(places[:, 0], width)
+        low, high = _between(places[:, 1], height)
+        beside, above = (left + 1).clamp(max=width - 1), (low + 1).clamp(max=height - 1)
+        corners = ((left, low), (left, above), (beside, low), (beside, above))
+        shares = ((1 - right) * (1 - high), (1 - right) * high, right * (1 - high), right * high)
+        cells = torch.stack([table[cloud, x, y] for x, y in corners], dim=1)
+        return cls(cells, torch.stack(shares, dim=1))
+
+    def read(
+        self, values: Float[Tensor, "cells width"], rows: Int[Tensor, " wanted"]
+    ) -> Float[Tensor, "wanted width"]:
+        """What lies at their places, interpolated."""
+        padded = torch.cat((values, values.new_zeros(1, values.shape[1])))
+        cells, shares = self.cells[rows], self.shares[rows].to(values.dtype)
+        cells = torch.where(cells < 0, len(values), cells)
+        found = values.new_zeros(len(rows), values.shape[1])
+        for corner in range(4):
+            taken = take_rows(padded, cells[:, corner].contiguous())
+            found = found + taken * shares[:, corner, None]
+        return found
+
+    def one_cell(self, rows: Int[Tensor, " wanted"]) -> None:
+        """No row reads just one."""
+
+
+def _between(place: Tensor, n_cells: int) -> tuple[Tensor, Tensor]:
+    """The cell before each place along one axis, and the share of the cell after it."""
+    place = place.clamp(0, n_cells - 1)
+    cell = place.floor().clamp(max=max(n_cells - 2, 0))
+    return cell.long(), place - cell
 
 
 @dataclass(frozen=True)

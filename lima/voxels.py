@@ -1,6 +1,7 @@
 """Points -> voxels and back: cylindrical or Cartesian cells, with the map from point to voxel.
 
 Offers `Voxels`, what a backbone takes, and `voxelise`, which makes them from the points of a batch.
+Grids that begin and end somewhere are filled by `lima_bench.lima.bounded`.
 """
 
 from __future__ import annotations
@@ -32,18 +33,37 @@ MAX_CELLS = 1 << 58
 """Cells of the box around a batch that bit fields of a 64-bit key can always tell apart."""
 
 
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """Where a grid that has bounds lies; points may lie outside.
+
+    Attributes:
+        lower: Where its first cell begins, metres.
+        size: Edges of a cell, metres.
+        extent: Cells along each axis.
+        cloud: For each point, its cloud.
+    """
+
+    lower: tuple[float, float, float]
+    size: tuple[float, float, float]
+    extent: tuple[int, int, int]
+    cloud: Int[Tensor, " points"]
+
+
 @dataclass(frozen=True)
 class Voxels:
     """Occupied cells of a batch of clouds.
 
     Attributes:
         coords: Batch index and three cell indices (never negative); rows sorted and unique.
-        features: Input features of each cell (of the first point that fell in it).
-        inverse: For each point, its cell.
+        features: Input features of each cell: of the first point that fell in it, or in a grid with
+            bounds the mean of the first few.
+        inverse: For each point, its cell; -1 for none, which only a grid with bounds has.
         first: For each cell, its first point.
         xyz: The points themselves, after augmentation, metres.
         n_clouds: Number of clouds in the batch.
         level: The cells with their kernel maps, where the loader has built them.
+        grid: The place of the grid, if it has bounds.
     """
 
     coords: Int[Tensor, "voxels 4"]
@@ -53,6 +73,7 @@ class Voxels:
     xyz: Float[Tensor, "points 3"]
     n_clouds: int
     level: Level | None = None
+    grid: Grid | None = None
 
     def to(self, device: torch.device | str) -> Voxels:
         """The same voxels on `device`."""
@@ -74,7 +95,7 @@ def voxelise(
         xyz: (points, 3) metres.
         features: (points, channels) that the network is fed.
         cloud_index: (points,) the cloud of each point; clouds lie one after the other.
-        settings: The grid.
+        settings: The grid, without bounds.
         n_clouds: Number of clouds, empty ones included.
         n_levels: Build the kernel maps of so many resolutions; None leaves them to the network.
 

@@ -12,8 +12,10 @@ import torch
 from lima_bench.lima.backbones.sparse.engine import engine_on
 from lima_bench.lima.backbones.sparse.maps import Level
 from lima_bench.lima.backbones.sparse.norm import BatchNorm, normed
+from lima_bench.lima.backbones.sparse.window import Window
+from lima_bench.lima.bounded import voxelise_bounded
 from lima_bench.lima.nearest import nearest_rows
-from lima_bench.lima.recipes import VoxelSettings
+from lima_bench.lima.recipes import GridBounds, VoxelSettings
 from lima_bench.lima.take import take_rows
 from lima_bench.lima.voxels import voxelise
 
@@ -21,6 +23,7 @@ from lima_bench.lima.voxels import voxelise
 def main() -> None:
     """Take every compiled step once, on a handful of points."""
     warm_convolution(warm_voxels())
+    warm_strided()
     warm_norm()
     warm_rows()
     warm_search()
@@ -32,6 +35,16 @@ def warm_voxels() -> Level:
     cloud_index = np.repeat(np.arange(2), 32)
     voxels = voxelise(points, points, cloud_index, VoxelSettings(), n_clouds=2, n_levels=2)
     return Level.of(voxels.coords, n_levels=2)
+
+
+def warm_strided() -> None:
+    """Points to the voxels and kernel maps of a grid with bounds."""
+    points = np.random.default_rng(0).normal(0.0, 2.0, (64, 3)).astype(np.float32)
+    settings = VoxelSettings(
+        kind="cartesian", size=(0.8, 0.8, 0.8), rounding="floor", bounds=GridBounds()
+    )
+    cloud_index = np.repeat(np.arange(2), 32)
+    voxelise_bounded(points, points, cloud_index, settings, n_clouds=2, windows=(Window(),))
 
 
 def warm_convolution(level: Level) -> None:

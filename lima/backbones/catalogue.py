@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from lima_bench.common.registry import Registry
+from lima_bench.lima.backbones.sparse.window import Window
 
 if TYPE_CHECKING:
     from lima_bench.lima.backbones.backbone import Backbone
@@ -27,6 +28,8 @@ class BackboneCard:
         width: Channels of its output.
         n_levels: Resolutions that it works at: for so many the loader builds kernel maps.
         note: What sets it apart.
+        windows: Of the convolutions that lead from one resolution to the next, where they are not
+            halvings; such a network needs a grid with bounds.
     """
 
     name: str
@@ -35,6 +38,7 @@ class BackboneCard:
     width: int
     n_levels: int
     note: str = ""
+    windows: tuple[Window, ...] = ()
 
     def load(self) -> Callable[[int, float], Backbone]:
         """The builder, imported now."""
@@ -44,6 +48,13 @@ class BackboneCard:
 
 
 _MINKUNET = "lima_bench.lima.backbones.minkunet"
+_VOXELNET = "lima_bench.lima.backbones.voxelnet"
+_VOXELNET_WINDOWS = (
+    Window(),
+    Window(),
+    Window(padding=(1, 1, 0)),
+    Window(kernel=(1, 1, 3), stride=(1, 1, 2), padding=(0, 0, 0)),
+)
 BACKBONES: Registry[BackboneCard] = Registry("backbone")
 for _card in (
     BackboneCard("minkunet34", "MinkUNet-34", f"{_MINKUNET}:minkunet34", 96, 5, "as in SuperFlow"),
@@ -59,6 +70,24 @@ for _card in (
         48,
         4,
         "for the built-in world",
+    ),
+    BackboneCard(
+        "voxelnet",
+        "VoxelNet",
+        f"{_VOXELNET}:voxelnet",
+        128,
+        5,
+        "a detector's encoder, plain; points read its bird's-eye map",
+        _VOXELNET_WINDOWS,
+    ),
+    BackboneCard(
+        "voxelnet_residual",
+        "VoxelNet (residual)",
+        f"{_VOXELNET}:voxelnet_residual",
+        128,
+        5,
+        "as stock nuScenes detectors have it; plain weights do not fit it",
+        _VOXELNET_WINDOWS,
     ),
 ):
     BACKBONES.add(_card.name, _card)

@@ -11,11 +11,16 @@ from lima_bench.common.errors import UserError
 from lima_bench.lima.backbones.catalogue import BACKBONES, build_backbone
 from lima_bench.lima.backbones.minkunet import MinkUNet, Plan, Stage
 from lima_bench.lima.backbones.sparse.norm import BatchNorm
-from lima_bench.lima.recipes import VoxelSettings
+from lima_bench.lima.bounded import voxelise_bounded
+from lima_bench.lima.recipes import GridBounds, VoxelSettings
 from lima_bench.lima.student import Student
 from lima_bench.lima.voxels import voxelise
 
 GRID = VoxelSettings(kind="cartesian", size=(0.5, 0.5, 0.5), shift="aligned16")
+
+BOUNDED = VoxelSettings(
+    kind="cartesian", size=(0.8, 0.8, 0.2), rounding="floor", bounds=GridBounds()
+)
 
 SMALL = Plan(
     stem=(8,),
@@ -67,13 +72,23 @@ def test_other_published_sizes(name, millions):
     assert round(n_parameters(trunk) / 1e6, 3) == millions
 
 
+def test_minkunet50_answers_in_384_channels():
+    assert build_backbone("minkunet50", 4, bn_momentum=0.05).width == 384
+
+
 @pytest.mark.parametrize("name", BACKBONES.names())
 def test_cards_tell_the_width(name):
-    backbone = build_backbone(name, 4, bn_momentum=0.05).eval()
-    voxels = voxels_of(some_points(60))
-    assert backbone.width == BACKBONES.get(name).width
+    card, backbone = BACKBONES.get(name), build_backbone(name, 4, bn_momentum=0.05).eval()
+    xyz = some_points(60)
+    if card.windows:
+        features, index = np.column_stack((xyz, xyz[:, 0])), np.zeros(len(xyz), dtype=np.int64)
+        voxels = voxelise_bounded(xyz, features, index, BOUNDED, n_clouds=1)
+    else:
+        voxels = voxels_of(xyz)
+    assert (backbone.width, backbone.n_levels) == (card.width, card.n_levels)
     with torch.no_grad():
-        assert backbone(voxels).shape == (len(voxels.coords), backbone.width)
+        assert backbone(voxels).shape[1] == card.width
+        assert Student(backbone)(voxels).shape == (60, card.width)
 
 
 def test_unknown_backbone_is_told():

@@ -60,6 +60,14 @@ def test_range_is_measured_before_the_cloud_is_scaled():
     assert np.array_equal(made.xyz, 2 * POINTS[[0, 2, 3]])
 
 
+def test_a_box_leaves_out_what_lies_outside_before_augmentation():
+    box = ((-10.0, -5.0, -5.0), (10.0, 10.0, 1.5))
+    assert cloud(box_m=box).point.tolist() == [0, 2, 3]
+    assert cloud(box_m=box, max_range_m=6.0).point.tolist() == [0, 2]
+    grown = Augmentation(rotation_deg=0, flip_probability=0, scale=(9.0, 9.0))
+    assert cloud(grown, box_m=box).point.tolist() == [0, 2, 3]
+
+
 def test_coordinates_fed_are_the_augmented_ones():
     made = cloud(Augmentation(), channels=("x", "y", "z"))
     assert np.array_equal(made.features, made.xyz)

@@ -161,6 +161,37 @@ def test_aligned_shift_of_the_angle_is_192_whatever_the_cloud_sees():
     assert behind.coords[0, 2] == 192 - 180
 
 
+@pytest.mark.parametrize(("rounding", "behind"), [("round", (180, -180)), ("floor", (179, -180))])
+def test_the_seam_behind_the_sensor_is_not_closed(rounding, behind):
+    """Both sides of 180 degrees lie at the two ends of the grid: no cell has neighbours across."""
+    settings = VoxelSettings(rounding=rounding, shift="aligned16")
+    voxels = voxels_of([[-9.0, 0.01, 0.0], [-9.0, -0.01, 0.0]], settings)
+    assert (voxels.coords[voxels.inverse, 2] - 192).tolist() == list(behind)
+    assert (Level.of(voxels.coords, 1).neighbours.table >= 0).sum() == 2
+
+
+def test_an_angle_of_180_degrees_is_a_cell_of_its_own():
+    settings = VoxelSettings(rounding="floor", shift="aligned16")
+    voxels = voxels_of([[-9.0, 0.0, 0.0]], settings)
+    assert voxels.coords[0, 2] == 192 + 180
+
+
+@pytest.mark.parametrize(("shift", "stays"), [("aligned16", True), ("minimum", False)])
+def test_an_aligned_shift_halves_as_unshifted_cells_do(shift, stays):
+    """MinkowskiEngine rounds negative cells down at every level; 192 keeps that grid, 180 not."""
+    settings = VoxelSettings(rounding="floor", shift=shift)
+    angles = np.radians(np.arange(-179.5, 180, 1.0))
+    xyz = np.column_stack((9 * np.cos(angles), 9 * np.sin(angles), 0 * angles))
+    voxels = voxels_of(xyz, settings)
+    cell = np.floor(np.degrees(np.arctan2(xyz[:, 1], xyz[:, 0]))).astype(int)
+    same = []
+    for level in (2, 4, 8, 16):
+        ours = voxels.coords[voxels.inverse, 2].numpy() // level
+        theirs = cell // level
+        same.append(np.array_equal(ours - ours[0], theirs - theirs[0]))
+    assert same == ([True] * 4 if stays else [True, True, False, False])
+
+
 def test_empty_batch():
     voxels = voxels_of(np.zeros((0, 3)), CARTESIAN, n_clouds=2)
     assert voxels.coords.shape == (0, 4)

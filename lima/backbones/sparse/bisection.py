@@ -1,9 +1,11 @@
 """Kernel maps by bisection in sorted keys, in torch: on any device, without a hash table.
 
-Offers `neighbour_links` and `halving_links`.
+Offers `neighbour_links`, `halving_links` and `strided_links`.
 """
 
 from __future__ import annotations
+
+import itertools
 
 import torch
 from jaxtyping import Int
@@ -11,6 +13,7 @@ from torch import Tensor
 
 from lima_bench.lima.backbones.sparse.kernel_map import Links
 from lima_bench.lima.backbones.sparse.packing import Packing
+from lima_bench.lima.backbones.sparse.window import Triple, Window
 
 KERNEL = 3
 N_WEIGHTS = KERNEL**3
@@ -59,4 +62,36 @@ def halving_links(
     down[parent, corner] = rows.int()
     up = torch.full((len(keys), N_CORNERS), -1, dtype=torch.int32, device=keys.device)
     up[rows, corner] = parent.int()
+    return coarse, Links.of(down), Links.of(up)
+
+
+def strided_links(
+    keys: Int[Tensor, " voxels"], packing: Packing, window: Window, extent: Triple
+) -> tuple[Int[Tensor, " coarse"], Links, Links]:
+    """Keys of the cells of a strided convolution's output; links down to them and up again.
+
+    Args:
+        keys: Of the cells.
+        packing: How to read them, and the output's.
+        window: What the convolution looks at.
+        extent: Cells along each axis of the grid of outputs.
+    """
+    cells = packing.unpack(keys)
+    stride, sides = cells.new_tensor(window.stride), cells.new_tensor(extent)
+    first, second, _ = window.kernel
+    shifted = cells[:, 1:] + cells.new_tensor(window.padding)
+    found, rows, weights = [], [], []
+    for offset in itertools.product(*map(range, window.kernel)):
+        place = shifted - cells.new_tensor(offset)
+        there = ((place >= 0) & (place % stride == 0) & (place // stride < sides)).all(dim=1)
+        row = torch.nonzero(there).squeeze(1)
+        found.append(packing.keys(torch.cat((cells[row, :1], place[row] // stride), dim=1)))
+        rows.append(row)
+        weights.append(torch.full_like(row, offset[0] + first * (offset[1] + second * offset[2])))
+    coarse, outputs = torch.unique(torch.cat(found), return_inverse=True)
+    inputs, weight = torch.cat(rows), torch.cat(weights)
+    down = keys.new_full((len(coarse), window.n_weights), -1, dtype=torch.int32)
+    down[outputs, weight] = inputs.int()
+    up = keys.new_full((len(keys), window.n_weights), -1, dtype=torch.int32)
+    up[inputs, weight] = outputs.int()
     return coarse, Links.of(down), Links.of(up)

@@ -1,4 +1,4 @@
-"""Layers on sparse grids: `SparseTensor` and three convolutions.
+"""Layers on sparse grids: `SparseTensor` and four convolutions.
 
 Weights are stored for no engine in particular: ``[K, c_in, c_out]``, in the order of
 `lima_bench.lima.backbones.sparse.kernel_map`, without bias. They start as in MinkowskiEngine:
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from lima_bench.lima.backbones.sparse.engine import engine_on
 from lima_bench.lima.backbones.sparse.maps import Level
+from lima_bench.lima.backbones.sparse.window import Window
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +73,24 @@ class DownConv(_Convolution):
 
     def forward(self, x: SparseTensor) -> SparseTensor:
         """Features of the cells of twice the edge."""
+        features = engine_on(x.features.device).convolve(x.features, self.weight, x.level.down)
+        return SparseTensor(features, x.level.coarser)
+
+
+class StridedConv(_Convolution):
+    """Any kernel and stride: to every cell of the level below that its window reaches.
+
+    Args:
+        c_in: Channels of the input.
+        c_out: Channels of the output.
+        window: That of the level which it runs on (`Level.strided`).
+    """
+
+    def __init__(self, c_in: int, c_out: int, window: Window) -> None:
+        super().__init__(c_in, c_out, n_weights=window.n_weights, fan=c_in)
+
+    def forward(self, x: SparseTensor) -> SparseTensor:
+        """Features of the cells of the level below."""
         features = engine_on(x.features.device).convolve(x.features, self.weight, x.level.down)
         return SparseTensor(features, x.level.coarser)
 

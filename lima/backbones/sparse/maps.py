@@ -6,6 +6,7 @@ and every layer shares them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,7 +15,8 @@ from torch import Tensor
 
 from lima_bench.lima.backbones.sparse import bisection, merge
 from lima_bench.lima.backbones.sparse.kernel_map import KernelMap
-from lima_bench.lima.backbones.sparse.packing import Packing, pack
+from lima_bench.lima.backbones.sparse.packing import UNSORTED, Packing, pack
+from lima_bench.lima.backbones.sparse.window import Triple, Window
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +28,7 @@ class Level:
         packing: How to read them.
         neighbours: Submanifold kernel of 3: every cell and its up to 26 occupied neighbours.
         below: The way to the next coarser level; None at the coarsest.
-        stride: Edge of a cell, in cells of the finest level.
+        stride: Edge of a cell along the first axis, in cells of the finest level.
     """
 
     keys: Int[Tensor, " voxels"]
@@ -54,6 +56,38 @@ class Level:
         """As `of`, where the cells are packed already: one ascending key each."""
         return _build(keys, packing, n_levels, stride=1)
 
+    @classmethod
+    def strided(
+        cls, coords: Int[Tensor, "voxels 4"], extent: Triple, windows: Sequence[Window]
+    ) -> Level:
+        """The finest level of a batch, and below it one for each of `windows`.
+
+        Args:
+            coords: As of `of`, within the grid.
+            extent: Cells along each axis of the grid.
+            windows: Of the convolutions that lead down, finest first.
+
+        Raises:
+            ValueError: The rows are not sorted and unique, or the grid is too small for a window.
+        """
+        clouds = int(coords[:, 0].max()) if len(coords) else 0
+        packing = Packing.holding((clouds, *(side - 1 for side in extent)))
+        keys = packing.keys(coords.long())
+        if not (keys[1:] > keys[:-1]).all():
+            raise ValueError(UNSORTED)
+        return cls.strided_of_keys(keys, packing, extent, windows)
+
+    @classmethod
+    def strided_of_keys(
+        cls,
+        keys: Int[Tensor, " voxels"],
+        packing: Packing,
+        extent: Triple,
+        windows: Sequence[Window],
+    ) -> Level:
+        """As `strided`, where the cells are packed already: one ascending key each."""
+        return _build_strided(keys, packing, extent, windows, stride=1)
+
     @property
     def n_voxels(self) -> int:
         """Number of occupied cells."""
@@ -66,22 +100,25 @@ class Level:
 
     @property
     def coarser(self) -> Level:
-        """The cells of twice the edge that hold this level's cells."""
+        """The level below: cells of twice the edge, or those of a strided convolution's output."""
         return self._descent.level
 
     @property
     def up(self) -> KernelMap:
-        """The inverse of `down`: each cell and the coarser cell that holds it, under one weight."""
+        """The inverse of `down`: each cell and the coarser cells that it reaches, each once."""
         return self._descent.up
 
     @cached_property
     def down(self) -> KernelMap:
-        """Kernel of 2, stride 2: each coarser cell and its up to 8 cells of this level."""
+        """Kernel of 2, stride 2: each coarser cell and its up to 8 cells of this level.
+
+        Below a `strided` level: each output of the window's convolution and what it looks at.
+        """
         return self._descent.up.transposed
 
     @cached_property
     def parent(self) -> Int[Tensor, " voxels"]:
-        """For each cell, the row of the coarser cell that holds it; int32."""
+        """For each cell, the row of the coarser cell of twice the edge that holds it; int32."""
         return self.up.forward.single
 
     @property
@@ -112,3 +149,21 @@ def _build(keys: Int[Tensor, " voxels"], packing: Packing, n_levels: int, stride
     coarse, down, up = builder.halving_links(keys, packing)
     below = Descent(_build(coarse, packing, n_levels - 1, stride * 2), KernelMap(up, down))
     return Level(keys, packing, neighbours, below, stride)
+
+
+def _build_strided(
+    keys: Int[Tensor, " voxels"],
+    packing: Packing,
+    extent: Triple,
+    windows: Sequence[Window],
+    stride: int,
+) -> Level:
+    builder = merge if keys.device.type == "cpu" else bisection
+    neighbours = KernelMap(builder.neighbour_links(keys, packing))
+    if not windows:
+        return Level(keys, packing, neighbours, None, stride)
+    window, *others = windows
+    smaller = window.outputs(extent)
+    coarse, down, up = builder.strided_links(keys, packing, window, smaller)
+    lower = _build_strided(coarse, packing, smaller, others, stride * window.stride[0])
+    return Level(keys, packing, neighbours, Descent(lower, KernelMap(up, down)), stride)

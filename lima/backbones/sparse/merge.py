@@ -1,6 +1,6 @@
 """Kernel maps by merging sorted keys, compiled: the way on a CPU, without hash table or bisection.
 
-Offers `pack`, `neighbour_links` and `halving_links`. They give what
+Offers `pack`, `neighbour_links`, `halving_links` and `strided_links`. They give what
 `lima_bench.lima.backbones.sparse.packing` and `lima_bench.lima.backbones.sparse.bisection` give,
 pairs in lists instead of tables.
 """
@@ -18,11 +18,13 @@ from lima_bench.lima.backbones.sparse.cell_kernels import (
     families,
     halved,
     pack_cells,
-    pairs_by_corner,
+    pairs_by_weight,
+    reached,
 )
 from lima_bench.lima.backbones.sparse.kernel_map import BLOCK_ROWS, Links, PairList
 from lima_bench.lima.backbones.sparse.merge_kernels import N_WEIGHTS, neighbour_pairs
 from lima_bench.lima.backbones.sparse.packing import NEGATIVE, UNSORTED, Packing
+from lima_bench.lima.backbones.sparse.window import Triple, Window
 from lima_bench.lima.radix import Int32, sort_keys
 
 N_CORNERS = 8
@@ -77,12 +79,39 @@ def halving_links(
     ordered, children = sort_keys(parents)
     coarse, places, parent, child_corners = families(ordered, children, corners)
     rows, n_fine, n_coarse = np.arange(len(keys), dtype=np.int32), len(keys), len(coarse)
-    down = pairs_by_corner(places, child_corners, children, n_coarse, BLOCK_ROWS)
-    up = pairs_by_corner(rows, corners, parent, n_fine, BLOCK_ROWS)
+    down = pairs_by_weight(places, child_corners, children, n_coarse, N_CORNERS, BLOCK_ROWS)
+    up = pairs_by_weight(rows, corners, parent, n_fine, N_CORNERS, BLOCK_ROWS)
     return (
         torch.from_numpy(coarse),
         _links(down, n_coarse, N_CORNERS),
         _links(up, n_fine, N_CORNERS),
+    )
+
+
+def strided_links(
+    keys: Int[Tensor, " voxels"], packing: Packing, window: Window, extent: Triple
+) -> tuple[Int[Tensor, " coarse"], Links, Links]:
+    """Keys of the cells of a strided convolution's output; links down to them and up again.
+
+    Args:
+        keys: Of the cells.
+        packing: How to read them, and the output's.
+        window: What the convolution looks at.
+        extent: Cells along each axis of the grid of outputs.
+    """
+    places = np.array([*packing.shifts, packing.batch_shift])
+    sides = (packing.bits, window.kernel, window.stride, window.padding, extent)
+    found, rows, weights = reached(_array(keys), places, *(np.array(side) for side in sides))
+    ordered, pairs = sort_keys(found)
+    coarse, outputs, output, ordered_weights = families(ordered, pairs, weights)
+    n_out, n_in, n_weights = len(coarse), len(keys), window.n_weights
+    inputs = rows.take(pairs)
+    down = pairs_by_weight(outputs, ordered_weights, inputs, n_out, n_weights, BLOCK_ROWS)
+    up = pairs_by_weight(rows, weights, output, n_in, n_weights, BLOCK_ROWS)
+    return (
+        torch.from_numpy(coarse),
+        _links(down, n_out, n_weights),
+        _links(up, n_in, n_weights),
     )
 
 

@@ -75,6 +75,13 @@ class Packing:
         low = [((keys >> shift) & 1) << axis for axis, shift in enumerate(self.shifts)]
         return low[0] | low[1] | low[2]
 
+    def keys(self, coords: Int[Tensor, "voxels 4"]) -> Int[Tensor, " voxels"]:
+        """Keys of batch indices and cell indices that fit the fields."""
+        keys = coords[:, 0]
+        for axis, width in enumerate(self.bits, start=1):
+            keys = (keys << width) | coords[:, axis]
+        return keys
+
     def unpack(self, keys: Int[Tensor, " voxels"]) -> Int[Tensor, "voxels 4"]:
         """Batch index and cell indices of every key."""
         fields = zip(self.bits, self.shifts, strict=True)
@@ -95,9 +102,8 @@ def pack(coords: Int[Tensor, "voxels 4"]) -> tuple[Int[Tensor, " voxels"], Packi
     empty = len(coords) == 0
     if not empty and coords.amin() < 0:
         raise ValueError(NEGATIVE)
-    packing, keys = Packing.holding([0] * 4 if empty else coords.amax(dim=0).tolist()), coords[:, 0]
-    for axis, width in enumerate(packing.bits, start=1):
-        keys = (keys << width) | coords[:, axis]
+    packing = Packing.holding([0] * 4 if empty else coords.amax(dim=0).tolist())
+    keys = packing.keys(coords)
     if not (keys[1:] > keys[:-1]).all():
         raise ValueError(UNSORTED)
     return keys, packing
