@@ -33,13 +33,13 @@ class TwinVoxels:
 
     A voxel's first point stands for it, and its counterpart is the voxel where that point lies in
     the second look. Voxels with the same counterpart are one: the first of them stands for all.
+    Those without one, which only a grid with bounds has, take no part.
 
     Attributes:
         row: Of the student's input: the point that stands for each, in the first look.
         twin: The row of that point in the second look.
         count: For each frame, how many there are; they lie frame after frame.
-        number: For each row of the student's input, the one that it belongs to; -1 outside of
-            the first looks.
+        number: For each row of the student's input, the one that it belongs to; -1 for none.
     """
 
     row: Int[Tensor, " twins"]
@@ -55,17 +55,28 @@ class TwinVoxels:
         row_again = torch.full((len(batch.xyz),), -1, device=again.device)
         row_again[batch.source[again]] = again
         ours = torch.nonzero(batch.view[voxels.first] < n_anchors).squeeze(1)
-        row = voxels.first[ours]
-        twin = row_again[batch.source[row]]
-        place = torch.arange(len(ours), device=ours.device)
-        cell = voxels.inverse[twin]
-        earliest = torch.full((len(voxels.first),), len(ours), device=ours.device)
-        leader = earliest.scatter_reduce(0, cell, place, "amin")[cell]
-        kept = leader == place
-        of_voxel = torch.full((len(voxels.first),), -1, device=ours.device)
-        of_voxel[ours] = (kept.cumsum(0) - 1)[leader]
-        count = torch.bincount(batch.view[row[kept]], minlength=n_anchors)
-        return cls(row[kept], twin[kept], tuple(count.tolist()), of_voxel[voxels.inverse])
+        leader = _leaders(voxels.inverse[row_again[batch.source[voxels.first[ours]]]])
+        kept = leader == torch.arange(len(ours), device=ours.device)
+        # One entry more: rows without a voxel have voxel -1.
+        of_voxel = torch.full((len(voxels.first) + 1,), -1, device=ours.device)
+        of_voxel[ours] = torch.where(leader >= 0, (kept.cumsum(0) - 1)[leader], -1)
+        row = voxels.first[ours[kept]]
+        count = torch.bincount(batch.view[row], minlength=n_anchors)
+        return cls(
+            row,
+            row_again[batch.source[row]],
+            tuple(count.tolist()),
+            of_voxel[voxels.inverse],
+        )
+
+
+def _leaders(group: Int[Tensor, " members"]) -> Int[Tensor, " members"]:
+    """For each member the first one of its group; -1 for those of group -1."""
+    n_groups = int(group.max()) + 1 if len(group) else 0
+    place = torch.arange(len(group), device=group.device)
+    first = torch.full((n_groups + 1,), len(group), device=group.device)
+    first.scatter_reduce_(0, torch.where(group < 0, n_groups, group), place, "amin")
+    return torch.where(group < 0, -1, first[group])
 
 
 @dataclass(frozen=True)
@@ -90,14 +101,16 @@ def voxels_of_views(batch: Batch, start: int, stop: int) -> SomeVoxels:
     n_cells = torch.bincount(voxels.coords[:, 0].long(), minlength=stop)
     rows, cells = (slice(int(n[:start].sum()), int(n[:stop].sum())) for n in (n_rows, n_cells))
     shift = torch.tensor([start, 0, 0, 0], device=voxels.coords.device)
+    inverse, grid = voxels.inverse[rows], voxels.grid
     part = replace(
         voxels,
         coords=voxels.coords[cells] - shift,
         features=voxels.features[cells],
-        inverse=voxels.inverse[rows] - cells.start,
+        inverse=torch.where(inverse < 0, -1, inverse - cells.start),
         first=voxels.first[cells] - rows.start,
         xyz=voxels.xyz[rows],
         n_clouds=stop - start,
         level=None,
+        grid=None if grid is None else replace(grid, cloud=grid.cloud[rows] - start),
     )
     return SomeVoxels(part, voxels.first[cells], tuple(n_cells[start:stop].tolist()))

@@ -88,11 +88,12 @@ class Tricc(nn.Module):
         segments = Segments.of(batch)
         segments = Segments(segments.ids, max(segments.n_ids, batch.images.n_slots))
         pairs = segments.pairs(batch)
-        lent = self._lent_share(batch) * self._lent(seen)
-        values = take_rows(seen.contrast + lent, seen.twins.number[pairs.row])
+        number = seen.twins.number[pairs.row]
+        number, group = number[number >= 0], pairs.group[number >= 0]
+        values = take_rows(seen.contrast + self._share(batch) * self._lent(seen), number)
         points = values.new_zeros((segments.n_groups, values.shape[1]))
-        points = points.index_add(0, pairs.group, values)
-        count = torch.bincount(pairs.group, minlength=segments.n_groups)
+        points = points.index_add(0, group, values)
+        count = torch.bincount(group, minlength=segments.n_groups)
         pixels = segments.pixel_means(self.contrast_pixels(grids))
         if self.settings.renormalise_pool:
             points, pixels = unit(points), unit(pixels)
@@ -102,7 +103,7 @@ class Tricc(nn.Module):
             points, pixels = points[count > 0], pixels[count > 0]
         return info_nce(points, pixels, self.settings.temperature)
 
-    def _lent_share(self, batch: Batch) -> float:
+    def _share(self, batch: Batch) -> float:
         """How much P' may say in the contrast: more and more, up to the warm-up's end."""
         warmup = self.settings.warmup
         return min(1.0, batch.moment.done / warmup) if warmup else 1.0
