@@ -47,9 +47,7 @@ class BevGrid:
         """One number for a cell of one view's grid."""
         return (view * self.side + x) * self.side + y
 
-    def cells(
-        self, view: int, xyz: Float[Tensor, "*points 3"]
-    ) -> Int[Tensor, "*points"]:
+    def cells(self, view: int, xyz: Float[Tensor, "*points 3"]) -> Int[Tensor, "*points"]:
         """The number of the cell of each point of a view; -1 for none."""
         place = ((xyz[..., :2] + self.half_extent_m) / self.cell_m).floor().long()
         inside = ((place >= 0) & (place < self.side)).all(dim=-1)

@@ -112,9 +112,7 @@ class Hvdistill(nn.Module):
         wanted, column = torch.unique(number, return_inverse=True)
         shape = depth.shape[2], depth.shape[3]
         depths_m = self.bins.lower_edges(depth.device)
-        frustum = frustum_cells(
-            self.grid, lenses, batch.motion, shape, batch.images.size, depths_m
-        )
+        frustum = frustum_cells(self.grid, lenses, batch.motion, shape, batch.images.size, depths_m)
         n_cells = len(batch.motion) * self.grid.side**2
         seen = unit(lift(depth, context, frustum, wanted, n_cells))
         return contrast(unit(features[kept]), seen[column], self.settings.temperature)
@@ -147,7 +145,5 @@ def _bridge(width: int, wide: int) -> nn.Sequential:
 def _upsampled(grids: Float[Tensor, "images h w width"]) -> Float[Tensor, "images width H W"]:
     """Unit embeddings at four times the teacher's resolution: for ResNet-50, that of the image."""
     size = BRIDGE * grids.shape[1], BRIDGE * grids.shape[2]
-    maps = F.interpolate(
-        grids.permute(0, 3, 1, 2), size=size, mode="bilinear", align_corners=True
-    )
+    maps = F.interpolate(grids.permute(0, 3, 1, 2), size=size, mode="bilinear", align_corners=True)
     return unit(maps.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)

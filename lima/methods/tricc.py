@@ -80,7 +80,9 @@ class Tricc(nn.Module):
             pixels = sample_pixels(features, _some(batch.pairs, pair[drawn]), batch.images.size)
             points = take_rows(seen.match, number[drawn])
             through = seen.match_next[there]
-            terms.append(round_trips(unit(pixels), through, points, self.settings.cycle_temperature))
+            terms.append(
+                round_trips(unit(pixels), through, points, self.settings.cycle_temperature)
+            )
         return mean_or_zero(torch.cat(terms))
 
     def _contrast(self, batch: Batch, grids: Grids, seen: Triplets) -> Float[Tensor, ""]:
@@ -141,6 +143,4 @@ class Tricc(nn.Module):
 
 
 def _some(pairs: PairIndex, chosen: Int[Tensor, " chosen"]) -> PairIndex:
-    return PairIndex(
-        pairs.point[chosen], pairs.image[chosen], pairs.row[chosen], pairs.col[chosen]
-    )
+    return PairIndex(pairs.point[chosen], pairs.image[chosen], pairs.row[chosen], pairs.col[chosen])
