@@ -86,8 +86,9 @@ def frustum_cells(
     turn = to_cloud[:, :3, :3] @ torch.linalg.inv(lenses.intrinsic)
     found = torch.empty((len(lenses.scan), len(depths_m), *shape), dtype=torch.int64, device=device)
     for image, view in enumerate(lenses.scan.tolist()):
-        rays = (pixel @ turn[image].T).float()
-        points = depths_m.float()[:, None, None, None] * rays + to_cloud[image, :3, 3].float()
+        # In double precision: whole depths straight ahead lie on the edges of cells.
+        rays = pixel @ turn[image].T
+        points = depths_m.double()[:, None, None, None] * rays + to_cloud[image, :3, 3]
         found[image] = grid.cells(view, points)
     return found
 

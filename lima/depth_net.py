@@ -113,7 +113,9 @@ class _Aspp(nn.Module):
         super().__init__()
         self.branches = nn.ModuleList([_normed(width, width, 1)])
         self.branches.extend(_normed(width, width, 3, dilation) for dilation in DILATIONS)
-        self.whole = nn.Sequential(nn.AdaptiveAvgPool2d(1), _normed(width, width, 1))
+        self.whole = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1), _convolution(width, width, 1), _ImageNorm(width), nn.ReLU()
+        )
         self.merge = nn.Sequential(
             _normed((len(self.branches) + 1) * width, width, 1), nn.Dropout(DROPOUT)
         )
@@ -124,8 +126,25 @@ class _Aspp(nn.Module):
         return merged
 
 
+class _ImageNorm(nn.BatchNorm2d):
+    """BatchNorm of one value per image: a single image is normalised by the running statistics."""
+
+    def forward(self, x: Float[Tensor, "images width 1 1"]) -> Float[Tensor, "images width 1 1"]:
+        if len(x) > 1:
+            return super().forward(x)
+        return F.batch_norm(
+            x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
+        )
+
+
 def _normed(width: int, wide: int, kernel: int, dilation: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        _convolution(width, wide, kernel, dilation), nn.BatchNorm2d(wide), nn.ReLU()
+    )
+
+
+def _convolution(width: int, wide: int, kernel: int, dilation: int = 1) -> nn.Conv2d:
     padding = dilation if kernel > 1 else 0
-    convolution = nn.Conv2d(width, wide, kernel, padding=padding, dilation=dilation, bias=False)
-    nn.init.kaiming_normal_(convolution.weight)
-    return nn.Sequential(convolution, nn.BatchNorm2d(wide), nn.ReLU())
+    made = nn.Conv2d(width, wide, kernel, padding=padding, dilation=dilation, bias=False)
+    nn.init.kaiming_normal_(made.weight)
+    return made

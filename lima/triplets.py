@@ -23,7 +23,7 @@ from lima_bench.lima.second_looks import TwinVoxels, voxels_of_views
 
 @dataclass(frozen=True)
 class Triplets:
-    """What the networks say of the voxels of a batch; all features have unit length.
+    """What the networks say of the voxels of a batch: features of unit length, or read of such.
 
     Attributes:
         twins: The voxels of P, with their counterparts in P2.

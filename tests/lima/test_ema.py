@@ -1,4 +1,4 @@
-"""The slow copy: its closed form, its own statistics, and that no gradient or optimiser finds it."""
+"""The slow copy: its closed form, its own statistics, and that no gradient or optimiser sees it."""
 
 import io
 

@@ -17,9 +17,11 @@ from lima_bench.lima.api import (
 )
 from lima_bench.lima.losses import unit_distance
 from lima_bench.lima.methods.card import MethodCard
+from lima_bench.lima.methods.cards.hvdistill import HvdistillSettings
 from lima_bench.lima.methods.cards.lima import LimaSettings
 from lima_bench.lima.methods.cards.scalr import ScalrSettings
 from lima_bench.lima.methods.cards.slidr import SlidrSettings
+from lima_bench.lima.methods.cards.tricc import TriccSettings
 from lima_bench.lima.rows import paired_rows
 from lima_bench.lima.testing import conformance
 
@@ -70,6 +72,10 @@ def _failed(findings):
         ("lima", None),
         ("lima", LimaSettings(cva="off", pool="softmax_sim", mix="polar", reduce="per_scan")),
         ("lima", LimaSettings(pool="max", coverage="current", mix="none")),
+        ("tricc", None),
+        ("tricc", TriccSettings(renormalise_pool=False, mask_empty=True, matched=1.0, walks=9)),
+        ("hvdistill", None),
+        ("hvdistill", HvdistillSettings(bev_from=0.0, inner=8)),
     ],
 )
 def test_built_in_methods_conform(name, settings):
