@@ -87,7 +87,8 @@ class _BlockConv(nn.Module):
         weight = (within[:, 3] * self.kernel[1] + within[:, 2]) * self.kernel[0] + within[:, 1]
         order = torch.argsort(weight, stable=True)
         counts = torch.bincount(weight, minlength=len(self.weight)).tolist()
-        parts = widen(features).index_select(0, order).split(counts)
+        # The function, as mypy knows no types of the method.
+        parts = torch.functional.split(widen(features).index_select(0, order), counts)
         sent = torch.cat([part @ one for part, one in zip(parts, self.weight, strict=True)])
         total = self.bias.expand(len(keys), -1).to(sent.dtype)
         return total.index_add(0, block[order], sent), _unpacked(keys)

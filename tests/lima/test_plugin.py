@@ -136,8 +136,8 @@ def test_settings_must_be_settings():
 
 
 def test_methods_not_built_yet_say_so():
-    with pytest.raises(UserError, match=r"not built yet(.|\n)*Built: lima, random, scalr, slidr"):
-        load_method(METHODS.get("seal"))
+    with pytest.raises(UserError, match=r"not built yet(.|\n)*Built: .*lima, .*random, scalr, "):
+        load_method(MethodCard(name="someday", title="Someday"))
 
 
 def test_every_built_card_has_its_class():
