@@ -87,7 +87,10 @@ class TrainBatches(Dataset[LabelledBatch]):
         with_maps: bool = False,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
-        self.source, self.student, self.augmentation = source, student, augmentation
+        # A box is what pretraining looked at; here every label counts.
+        inputs = student.inputs.model_copy(update={"box_m": None})
+        self.student = student.model_copy(update={"inputs": inputs})
+        self.source, self.augmentation = source, augmentation
         self.order, self.seed, self.rank, self.with_maps = order, seed, rank, with_maps
         self._samples: ByteCache[Sample] = ByteCache(cache_bytes)
 
@@ -150,7 +153,7 @@ class ScoreBatches(Dataset[ScoreBatch]):
         *,
         with_maps: bool = False,
     ) -> None:
-        inputs = student.inputs.model_copy(update={"max_range_m": None})
+        inputs = student.inputs.model_copy(update={"max_range_m": None, "box_m": None})
         self.student = student.model_copy(update={"inputs": inputs})
         self.source, self.batch_size, self.with_maps = source, batch_size, with_maps
 

@@ -81,8 +81,11 @@ def _device_of(segmenter: Segmenter) -> torch.device:
 def _predict(segmenter: Segmenter, batch: ScoreBatch) -> Int64:
     """A class for every point."""
     voxels = to_device(batch.voxels, _device_of(segmenter))
-    best = segmenter(voxels).argmax(dim=1)
-    prediction: Int64 = best[voxels.inverse].cpu().numpy()
+    scores, readout = segmenter(voxels), segmenter.backbone.readout(voxels)
+    rows = torch.arange(len(voxels.inverse), device=voxels.inverse.device)
+    cell = readout.one_cell(rows)
+    best = (readout.read(scores, rows) if cell is None else scores).argmax(dim=1)
+    prediction: Int64 = (best if cell is None else best[cell]).cpu().numpy()
     return prediction
 
 

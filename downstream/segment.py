@@ -32,7 +32,7 @@ class Segmenter(nn.Module):
     """Backbone and head.
 
     Args:
-        backbone: Gives features per voxel.
+        backbone: Gives features per voxel, or per cell of a map.
         n_classes: Evaluated classes; there is no score for "ignored".
         backing: What training does to the backbone.
     """
@@ -52,8 +52,8 @@ class Segmenter(nn.Module):
             self.backbone.eval()
         return self
 
-    def forward(self, voxels: Voxels) -> Float[Tensor, "voxels classes"]:
-        """Scores of every voxel."""
+    def forward(self, voxels: Voxels) -> Float[Tensor, "cells classes"]:
+        """Scores of every cell of the backbone's output."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.backing == "learns"):
             features = self.backbone(voxels)
         scores: Tensor = self.head(features)

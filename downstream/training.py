@@ -36,7 +36,6 @@ from lima_bench.lima.optimise import Group
 from lima_bench.lima.order import Share, Shuffled
 from lima_bench.lima.recipes import StudentSettings
 from lima_bench.lima.schedule import n_steps
-from lima_bench.lima.take import take_rows
 
 
 @dataclass(frozen=True)
@@ -77,11 +76,15 @@ class Task(nn.Module):
 
     def forward(self, batch: LabelledBatch) -> Loss:
         """Loss over voxels, which take the label of their first point, or over points."""
-        scores, labels = self.segmenter(batch.voxels), batch.labels
-        if self.recipe.loss_on == "voxels":
-            labels = labels[batch.voxels.first]
+        voxels, labels = batch.voxels, batch.labels
+        scores, readout = self.segmenter(voxels), self.segmenter.backbone.readout(voxels)
+        if self.recipe.loss_on == "points":
+            scores = readout.read(scores, torch.arange(len(labels), device=labels.device))
         else:
-            scores = take_rows(scores, batch.voxels.inverse)
+            labels = labels[voxels.first]
+            # Scores of voxels stand in their order already, those of a map do not.
+            if readout.one_cell(voxels.first) is None:
+                scores = readout.read(scores, voxels.first)
         return segmentation_loss(
             scores,
             labels,

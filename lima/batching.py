@@ -27,6 +27,7 @@ from lima_bench.datasets.sample import (
     Source,
     Sweep,
 )
+from lima_bench.lima.augment import UNSEEN
 from lima_bench.lima.batch import Batch, Images, Matches, Moment
 from lima_bench.lima.cache import ByteCache
 from lima_bench.lima.clouds import Cloud, cloud_of_points, collate_clouds, scaled_intensity
@@ -38,6 +39,8 @@ from lima_bench.lima.collate import (
     pair_index,
     pose_of,
     scan_input,
+    shown_of,
+    sights_of,
     source_of,
 )
 from lima_bench.lima.company import Cast, company_of
@@ -45,6 +48,7 @@ from lima_bench.lima.dense import densified
 from lima_bench.lima.features import Grids
 from lima_bench.lima.lenses import lenses_of
 from lima_bench.lima.lookback import PastMatches, Sighted, lookback_of
+from lima_bench.lima.looks import Look, Shown
 from lima_bench.lima.order import Order
 from lima_bench.lima.pairs import project
 from lima_bench.lima.recipes import PretrainRecipe, Settings, StudentSettings
@@ -122,7 +126,9 @@ class PretrainBatches(Dataset[Batch]):
         self._pixels: ByteCache[Tensor] = ByteCache(cache_bytes)
         self.total_steps = n_steps(recipe.length, order.steps_per_epoch)
         self._cast = Cast(company_of(planner.method, planner.settings), source.frames)
-        lookback = lookback_of(planner.method, planner.settings)
+        # What a step's crops will show then is not foreseen; the step itself searches.
+        steady = recipe.images is None
+        lookback = lookback_of(planner.method, planner.settings) if steady else None
         self._past = lookback and PastMatches(lookback, source.frames, order, self._sighted)
 
     def __getitem__(self, step: int) -> Batch:
@@ -138,9 +144,10 @@ class PretrainBatches(Dataset[Batch]):
             self.planner.method, self.planner.settings, scans, self._rng("views", step)
         )
         starts = [0, *accumulate(len(one.sample.points) for one in loaded)]
-        clouds = [self._cloud(view, loaded, step, n) for n, view in enumerate(plan.views)]
         samples = [one.sample for one in loaded]
         kept = kept_cameras(members, samples, plan)
+        clouds = [self._cloud(view, loaded, kept, step, n) for n, view in enumerate(plan.views)]
+        shown = self._shown(plan.views, loaded, kept, clouds, step)
         matches = self._matches(step, len(samples))
         return Batch(
             scans=tuple(map(batch_scan, members, samples, starts, matches)),
@@ -150,8 +157,8 @@ class PretrainBatches(Dataset[Batch]):
             view=torch.from_numpy(np.repeat(np.arange(len(clouds)), [len(c.xyz) for c in clouds])),
             motion=torch.from_numpy(np.stack([cloud.motion for cloud in clouds])),
             n_scan_views=len(samples),
-            pairs=pair_index(loaded, kept, starts),
-            images=self._images(samples, kept),
+            pairs=pair_index(loaded, kept, starts, shown),
+            images=self._images(samples, kept, shown),
             moment=Moment(step, self.order.steps_per_epoch, self.total_steps),
         )
 
@@ -181,8 +188,9 @@ class PretrainBatches(Dataset[Batch]):
         if dense:
             sample = densified(sample, self._sweeps(frame))
         rounding = self.recipe.pair_rounding
-        pairs = project(sample, rounding=rounding)
-        return PairedSample(sample, pairs.resized(sample.cameras, self.recipe.image_size, rounding))
+        full = project(sample, rounding=rounding)
+        pairs = full.resized(sample.cameras, self.recipe.image_size, rounding)
+        return PairedSample(sample, pairs, full if self.recipe.images else None)
 
     def _sweeps(self, frame: Frame) -> tuple[Sweep, ...]:
         if self.source.sweeps is None:
@@ -193,7 +201,14 @@ class PretrainBatches(Dataset[Batch]):
             )
         return self.source.sweeps(frame, self._cast.company.sweeps)
 
-    def _cloud(self, view: View, loaded: Sequence[PairedSample], step: int, number: int) -> Cloud:
+    def _cloud(
+        self,
+        view: View,
+        loaded: Sequence[PairedSample],
+        kept: Sequence[Kept],
+        step: int,
+        number: int,
+    ) -> Cloud:
         """The view's points under its own random motion, the same for every method."""
         parts = [(loaded[scan].sample, rows) for scan, rows in view.parts]
         return cloud_of_points(
@@ -202,31 +217,64 @@ class PretrainBatches(Dataset[Batch]):
             self.student,
             self.recipe.augmentation,
             self._rng("augment", step, number),
+            sights_of(view, loaded, kept) if self.recipe.augmentation.cuboid else UNSEEN,
+        )
+
+    def _shown(
+        self,
+        views: Sequence[View],
+        loaded: Sequence[PairedSample],
+        kept: Sequence[Kept],
+        clouds: Sequence[Cloud],
+        step: int,
+    ) -> Shown | None:
+        """What of every image is shown; None for all of it."""
+        if self.recipe.images is None:
+            return None
+        seen = [
+            np.concatenate([rows for _, rows in view.parts])[cloud.point]
+            for view, cloud in zip(views[: len(loaded)], clouds, strict=False)
+        ]
+        images, recipe = self.recipe.images, self.recipe
+        crops = images.crop_area is not None
+        plain = Shown((), recipe.image_size, recipe.pair_rounding, crops)
+        return shown_of(
+            plain, images, loaded, kept, seen, lambda image: self._rng("images", step, image)
         )
 
     def _intensity(self, sample: Sample) -> Float32:
         scale = self.source.scale_of(sample.frame)
         return scaled_intensity(sample.intensity, scale, self.student.inputs)
 
-    def _images(self, samples: Sequence[Sample], kept: Sequence[Kept]) -> Images:
+    def _images(
+        self, samples: Sequence[Sample], kept: Sequence[Kept], shown: Shown | None
+    ) -> Images:
         inputs, size = self.images, self.recipe.image_size
-        shown = [(scan, one) for scan, one in enumerate(kept) if not one.shared]
-        cameras = [samples[scan].cameras[number] for scan, one in shown for number in one.cameras]
-        scan_of = [scan for scan, one in shown for _ in one.cameras]
+        brought = [(scan, one) for scan, one in enumerate(kept) if not one.shared]
+        cameras = [samples[scan].cameras[number] for scan, one in brought for number in one.cameras]
+        scan_of = [scan for scan, one in brought for _ in one.cameras]
+        looks = shown.looks if shown else [None] * len(cameras)
+        poses = [pose_of(sample) for sample in samples]
+        superpixels = inputs.superpixels.lookup(cameras) if inputs.superpixels else None
+        if shown is not None and superpixels is not None:
+            superpixels = shown.ids(superpixels, [(c.height, c.width) for c in cameras])
         return Images(
             size=size,
             n_images=len(cameras),
-            pixels=torch.stack([self._squeezed(c) for c in cameras]) if inputs.pixels else None,
+            pixels=torch.stack([self._picture(*both) for both in zip(cameras, looks, strict=True)])
+            if inputs.pixels
+            else None,
             grids=inputs.grids.lookup(cameras) if inputs.grids else None,
-            superpixels=inputs.superpixels.lookup(cameras) if inputs.superpixels else None,
+            superpixels=superpixels,
             n_slots=inputs.superpixels.slots if inputs.superpixels else 0,
-            lenses=lenses_of(cameras, scan_of, [pose_of(sample) for sample in samples], size),
+            lenses=lenses_of(cameras, scan_of, poses, size, shown),
         )
 
-    def _squeezed(self, camera: Camera) -> Tensor:
+    def _picture(self, camera: Camera, look: Look | None) -> Tensor:
+        """What is shown of an image; whole ones are kept in memory."""
+        size, antialias = self.recipe.image_size, self.recipe.antialias
+        if look is not None:
+            return look.pixels(read_image(camera), size, antialias=antialias)
         return self._pixels.get(
-            camera.id,
-            lambda: squeeze(
-                read_image(camera), self.recipe.image_size, antialias=self.recipe.antialias
-            ),
+            camera.id, lambda: squeeze(read_image(camera), size, antialias=antialias)
         )

@@ -13,7 +13,7 @@ import numpy as np
 
 from lima_bench.datasets.card import Card, Intensity
 from lima_bench.datasets.sample import Float32, Float64, Int64, Sample
-from lima_bench.lima.augment import draw_motion, move
+from lima_bench.lima.augment import UNSEEN, Sights, cut_cuboid, draw_motion, move
 from lima_bench.lima.backbones.catalogue import BACKBONES
 from lima_bench.lima.bounded import voxelise_bounded
 from lima_bench.lima.recipes import Augmentation, InputSettings, StudentSettings
@@ -55,8 +55,9 @@ def cloud_of_points(
     student: StudentSettings,
     augmentation: Augmentation | None,
     rng: np.random.Generator,
+    sights: Sights = UNSEEN,
 ) -> Cloud:
-    """Leave out what is too far, move the rest, gather its input channels.
+    """Leave out what is too far, move the rest, cut a cuboid out, gather the input channels.
 
     Args:
         points: (N, 3) metres, LiDAR frame; the range limit applies before augmentation.
@@ -64,13 +65,17 @@ def cloud_of_points(
         student: Which channels, and how far.
         augmentation: None leaves the points where they are and draws nothing.
         rng: Source of the augmentation.
+        sights: Which of the points the images see: they limit what may be cut out.
     """
     kept = _within_range(points, student.inputs)
     xyz = points.take(kept, axis=0).astype(np.float32, copy=False)
     motion = np.eye(4)
     if augmentation is not None:
-        motion[:3, :3] = draw_motion(augmentation, rng)
-        xyz = move(xyz, motion[:3, :3])
+        motion = draw_motion(augmentation, rng)
+        xyz = move(xyz, motion)
+        if augmentation.cuboid:
+            stays = cut_cuboid(xyz, _seen(sights, kept, len(points)), augmentation, rng)
+            kept, xyz = kept[stays], xyz[stays]
     columns = {
         "x": xyz[:, 0],
         "y": xyz[:, 1],
@@ -123,6 +128,14 @@ def collate_clouds(
     return voxelise(
         xyz, features, cloud_index, student.voxels, n_clouds=n_clouds, n_levels=n_levels
     )
+
+
+def _seen(sights: Sights, kept: Int64, n_points: int) -> Sights:
+    """The pairs of the points that are kept, which are counted among themselves."""
+    place = np.full(n_points, -1, dtype=np.int64)
+    place[kept] = np.arange(len(kept))
+    row = place[sights.point]
+    return Sights(row[row >= 0], sights.image[row >= 0], sights.n_images)
 
 
 def _within_range(points: Float32, inputs: InputSettings) -> Int64:

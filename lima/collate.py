@@ -1,13 +1,13 @@
 """Loaded scans -> those parts of a `Batch` that count over all of its scans.
 
 Offers `PairedSample` (a loaded scan with its pairs), `scan_input` and `batch_scan` (what a method
-is told of one), `source_of` (row to point), `kept_cameras` and `pair_index`. Used by
-`lima_bench.lima.batching` only.
+is told of one), `source_of` (row to point), `kept_cameras`, `image_of`, `pair_index`,
+`shown_of` (crops of images) and `sights_of`. Used by `lima_bench.lima.batching` and its kind only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,20 +16,30 @@ from torch import Tensor
 
 from lima_bench.datasets.sample import Float64, Int64, Sample
 from lima_bench.lima.align import PlacedCloud
+from lima_bench.lima.augment import Sights
 from lima_bench.lima.batch import Matches, PairIndex, Scan
 from lima_bench.lima.clouds import Cloud
 from lima_bench.lima.company import Member
 from lima_bench.lima.lookback import Sighted
+from lima_bench.lima.looks import Look, Shown, draw_look
 from lima_bench.lima.pairs import Pairs
+from lima_bench.lima.recipes import ImageAugmentation
 from lima_bench.lima.views import ScanInput, View, ViewPlan
 
 
 @dataclass(frozen=True)
 class PairedSample:
-    """A loaded scan with its pairs in the resized images."""
+    """A loaded scan with its pairs in the resized images.
+
+    Attributes:
+        sample: The scan.
+        pairs: In pixels of the whole images, resized.
+        full: The same pairs in pixels of the full-size images, where those are cropped in the step.
+    """
 
     sample: Sample
     pairs: Pairs
+    full: Pairs | None = None
 
     @property
     def sighted(self) -> Sighted:
@@ -116,15 +126,80 @@ def kept_cameras(
     return kept
 
 
+def image_of(one: PairedSample, keep: Kept) -> Int64:
+    """The number, in the batch, of the image of every pair of a scan; -1 if it is not kept."""
+    image = np.full(len(one.sample.cameras), -1, dtype=np.int64)
+    image[list(keep.cameras)] = keep.first + np.arange(len(keep.cameras))
+    return image[one.pairs.camera]
+
+
 def pair_index(
-    loaded: Sequence[PairedSample], kept: Sequence[Kept], starts: Sequence[int]
+    loaded: Sequence[PairedSample],
+    kept: Sequence[Kept],
+    starts: Sequence[int],
+    shown: Shown | None = None,
 ) -> PairIndex:
-    """The pairs of kept cameras; images count the kept ones, scan after scan."""
+    """The pairs of kept cameras; images count the kept ones, scan after scan.
+
+    Args:
+        loaded: The scans.
+        kept: Their cameras.
+        starts: First point of each scan in the batch.
+        shown: What each image shows, where that is not the whole picture: other pairs are left out.
+    """
     columns: list[Int64] = []
     for one, keep, start in zip(loaded, kept, starts, strict=False):
-        image = np.full(len(one.sample.cameras), -1, dtype=np.int64)
-        image[list(keep.cameras)] = keep.first + np.arange(len(keep.cameras))
-        pairs, number = one.pairs, image[one.pairs.camera]
+        pairs, number = one.full or one.pairs, image_of(one, keep)
         of_scan = np.stack([pairs.point + start, number, pairs.row, pairs.col])
         columns.append(of_scan[:, number >= 0])
-    return PairIndex(*torch.from_numpy(np.concatenate(columns, axis=1)))
+    found = np.concatenate(columns, axis=1)
+    if shown is not None:
+        found = shown.moved(found)
+    return PairIndex(*torch.from_numpy(found))
+
+
+def shown_of(
+    plain: Shown,
+    settings: ImageAugmentation,
+    loaded: Sequence[PairedSample],
+    kept: Sequence[Kept],
+    seen: Sequence[Int64],
+    rng_of: Callable[[int], np.random.Generator],
+) -> Shown:
+    """What every image of a batch shows.
+
+    Args:
+        plain: Size and rounding of all images.
+        settings: Of the augmentation.
+        loaded: The scans.
+        kept: Their cameras.
+        seen: For each scan, the points that its own view still has: other pairs do not count.
+        rng_of: Source of chance for each image.
+    """
+    looks: list[Look] = []
+    for one, keep, points in zip(loaded, kept, seen, strict=False):
+        assert one.full is not None  # loaded for this purpose
+        there = np.zeros(len(one.sample.points), dtype=bool)
+        there[points] = True
+        for camera in () if keep.shared else keep.cameras:
+            lens = one.sample.cameras[camera]
+            own = (one.full.camera == camera) & there[one.full.point]
+            pairs = np.stack([one.full.row[own], one.full.col[own]])
+            rng = rng_of(len(looks))
+            looks.append(draw_look((lens.height, lens.width), pairs, plain, settings, rng))
+    return replace(plain, looks=looks)
+
+
+def sights_of(view: View, loaded: Sequence[PairedSample], kept: Sequence[Kept]) -> Sights:
+    """Which points of a view the kept images of its scans see."""
+    points, images, n_points, n_images = [], [], 0, 0
+    for scan, rows in view.parts:
+        one, keep = loaded[scan], kept[scan]
+        place = np.full(len(one.sample.points), -1, dtype=np.int64)
+        place[rows] = n_points + np.arange(len(rows))
+        image, point = image_of(one, keep) - keep.first, place[one.pairs.point]
+        both = (image >= 0) & (point >= 0)
+        points.append(point[both])
+        images.append(n_images + image[both])
+        n_points, n_images = n_points + len(rows), n_images + len(keep.cameras)
+    return Sights(np.concatenate(points), np.concatenate(images), n_images)

@@ -13,6 +13,7 @@ import torch
 from lima_bench.datasets.rigid import inverse
 from lima_bench.datasets.sample import Camera, Float64
 from lima_bench.lima.batch import Lenses
+from lima_bench.lima.looks import Shown
 
 
 def lenses_of(
@@ -20,8 +21,9 @@ def lenses_of(
     scans: Sequence[int],
     poses: Sequence[Float64],
     size: tuple[int, int],
+    shown: Shown | None = None,
 ) -> Lenses:
-    """Calibrations of images that were squeezed to one size.
+    """Calibrations of images that were squeezed, or cropped, to one size.
 
     A lens's distortion is not told: on the one data set that has it (Waymo), what is made of these
     numbers is as far off as its images are from a pinhole's.
@@ -31,8 +33,11 @@ def lenses_of(
         scans: For each image, the scan whose LiDAR frame is meant.
         poses: Of the scans, 4x4 LiDAR to global.
         size: (height, width) of the resized images.
+        shown: What each of them shows, where that is not the whole picture.
     """
     squeeze = [np.diag([size[1] / c.width, size[0] / c.height, 1.0]) for c in cameras]
+    if shown is not None:
+        squeeze = [look.matrix(size) for look in shown.looks]
     intrinsic = [s @ c.intrinsic for s, c in zip(squeeze, cameras, strict=True)]
     placed = [
         inverse(poses[scan]) @ c.camera_to_global for scan, c in zip(scans, cameras, strict=True)

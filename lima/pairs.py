@@ -1,9 +1,9 @@
 """Which pixel sees which point.  Sample -> `project` -> `Pairs` -> `Pairs.resized`.
 
-Offers `Pairs`, `Rounding` and `project`. A point goes to the global frame with the pose of the
-LiDAR's time and into the camera with the pose of the camera's own time: leaving the car's motion
-between the two out moves points by 13 pixels in a real front image. No occlusion is tested, as in
-every published method.
+Offers `Pairs`, `Rounding`, `TO_WHOLE` and `project`. A point goes to the global frame with the pose
+of the LiDAR's time and into the camera with the pose of the camera's own time: leaving the car's
+motion between the two out moves points by 13 pixels in a real front image. No occlusion is tested,
+as in every published method.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from lima_bench.datasets.sample import Camera, Float64, Int64, Sample
 Rounding = Literal["round", "floor"]
 """From image coordinates to a pixel: "round" as SLidR and SuperFlow, "floor" as ScaLR."""
 
-_TO_WHOLE: dict[str, Callable[[Float64], Float64]] = {"round": np.rint, "floor": np.floor}
+TO_WHOLE: dict[str, Callable[[Float64], Float64]] = {"round": np.rint, "floor": np.floor}
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Pairs:
         """
         full = np.array([(camera.height, camera.width) for camera in cameras]).reshape(-1, 2)
         pixel = np.stack([self.row, self.col], axis=1)
-        scaled = _TO_WHOLE[rounding](pixel * np.array(size) / full[self.camera])
+        scaled = TO_WHOLE[rounding](pixel * np.array(size) / full[self.camera])
         row, col = np.minimum(scaled, np.array(size) - 1).astype(np.int64).T
         return Pairs(self.point, self.camera, row, col)
 
@@ -118,5 +118,5 @@ def _seen(sample: Sample, camera: Camera, rounding: Rounding, min_depth_m: float
     u, v = places[:, 0], places[:, 1]
     seen = (depth > min_depth_m) & (u > 0) & (u < camera.width - 1)
     point = np.flatnonzero(seen & (v > 0) & (v < camera.height - 1))
-    whole = _TO_WHOLE[rounding]
+    whole = TO_WHOLE[rounding]
     return np.stack([point, whole(v[point]).astype(np.int64), whole(u[point]).astype(np.int64)])

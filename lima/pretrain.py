@@ -140,6 +140,12 @@ def _check(lesson: Lesson) -> None:
     needs, where = lesson.method_card.needs, f"method {lesson.method_card.name}"
     if "features" in needs and lesson.grids is None and lesson.teacher is None:
         raise UserError(where, "It needs a teacher's features.", "Give the row a teacher.")
+    if "features" in needs and lesson.recipe.images is not None and lesson.teacher is None:
+        raise UserError(
+            "recipe: images",
+            "Images that change from step to step need a teacher that runs in the step.",
+            "Give the lesson a teacher instead of cached features, or leave images out.",
+        )
     if "superpixels" in needs and lesson.superpixels is None:
         raise UserError(where, "It needs superpixels.", "Build them first: lima-bench prepare.")
     if not isinstance(lesson.method_settings, lesson.method_card.settings):

@@ -1,12 +1,14 @@
 """How training is done, as data: the settings a suite's recipe files may hold.
 
-Offers `VoxelSettings`, `GridBounds`, `InputSettings`, `Augmentation`, `Optimiser`, `Schedule` and
-`PretrainRecipe`. Light: no torch. `lima_bench.downstream.recipes` builds on it.
+Offers `VoxelSettings`, `GridBounds`, `InputSettings`, `Augmentation`, `ImageAugmentation`,
+`Optimiser`, `Schedule` and `PretrainRecipe`. Light: no torch. `lima_bench.downstream.recipes`
+builds on it.
 """
 
 from __future__ import annotations
 
-from typing import Literal, Self
+import math
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -37,9 +39,9 @@ class GridBounds(Settings):
 
     lower: Corner = (-51.2, -51.2, -5.0)
     upper: Corner = (51.2, 51.2, 3.0)
-    max_points: int = Field(10, ge=1)
-    max_cells: int = Field(60_000, ge=1)
-    spare_layers: int = Field(0, ge=0)
+    max_points: Annotated[int, Field(ge=1)] = 10
+    max_cells: Annotated[int, Field(ge=1)] = 60_000
+    spare_layers: Annotated[int, Field(ge=0)] = 0
 
 
 class VoxelSettings(Settings):
@@ -111,15 +113,53 @@ class StudentSettings(Settings):
 class Augmentation(Settings):
     """Random motions of the student's copy of the cloud, applied after pairing.
 
+    A cloud is rotated, moved, scaled and mirrored; then, in pretraining, a cuboid is cut out of it.
+
     Attributes:
         rotation_deg: Rotation about z, uniform in plus or minus this.
         flip_probability: For x and for y, independently.
+        flips: ``each`` axis by itself, or ``one_of`` the two: ScaLR mirrors two clouds of three, by
+            x or by y (probability 1/3 each); `flip_probability` then does not count.
         scale: Uniform range of the scale factor.
+        translation_m: Standard deviation of a normal shift along each axis.
+        cuboid: Edges of the cuboid are the cloud's extent times a uniform share up to this; its
+            centre is a random point. 0 cuts nothing.
+        cuboid_pairs: Cut only where every image keeps so many pairs.
     """
 
     rotation_deg: float = 180.0
     flip_probability: float = 0.5
+    flips: Literal["each", "one_of"] = "each"
     scale: tuple[float, float] = (0.95, 1.05)
+    translation_m: Annotated[float, Field(ge=0)] = 0.0
+    cuboid: Annotated[float, Field(ge=0, le=1)] = 0.0
+    cuboid_pairs: Annotated[int, Field(ge=0)] = 1024
+
+
+class ImageAugmentation(Settings):
+    """Random crops and mirror images of a teacher's pictures; the teacher then runs in the step.
+
+    Attributes:
+        crop_area: Uniform range of the share of the picture that is shown; None shows all of it.
+        crop_aspect: Range of width over height of a crop, uniform in its logarithm.
+        keep_pairs: A crop is drawn again unless more than so many pairs survive,
+        keep_share: or more than this share of them; one without pairs is never drawn again.
+        flip_probability: Of mirroring left and right, per picture.
+    """
+
+    crop_area: tuple[float, float] | None = None
+    crop_aspect: tuple[float, float] = (14 / 9, 17 / 9)
+    keep_pairs: Annotated[int, Field(ge=0)] = 1024
+    keep_share: Annotated[float, Field(ge=0, lt=1)] = 0.75
+    flip_probability: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+    @model_validator(mode="after")
+    def _ranges(self) -> Self:
+        if self.crop_area and not 0 < self.crop_area[0] <= self.crop_area[1] <= 1:
+            raise ValueError("crop_area is a range of shares, low to high, above 0")
+        if not 0 < self.crop_aspect[0] <= self.crop_aspect[1]:
+            raise ValueError("crop_aspect is a range, low to high, above 0")
+        return self
 
 
 class Optimiser(Settings):
@@ -139,18 +179,24 @@ class Schedule(Settings):
 
     Attributes:
         kind: ``onecycle`` per step, ``cosine_epoch`` to 0 stepped once an epoch,
-            ``warmup_cosine`` per step, or ``constant``.
+            ``warmup_cosine`` per step, ``inverse_root`` per step, or ``constant``.
         warmup: Share of the run that warms up.
         div: onecycle: peak / first value.
         final_div: onecycle: first value / last value, so the end is peak / (div * final_div).
         final_lr: warmup_cosine: the last value.
+        decay: inverse_root: share of the run after which the square of the rate has halved.
+        cooldown: inverse_root: share of the run, at its end, in which it goes straight to 0.
     """
 
-    kind: Literal["onecycle", "cosine_epoch", "warmup_cosine", "constant"] = "onecycle"
+    kind: Literal["onecycle", "cosine_epoch", "warmup_cosine", "inverse_root", "constant"] = (
+        "onecycle"
+    )
     warmup: float = 0.2
     div: float = 25.0
     final_div: float = 100.0
     final_lr: float = 0.0
+    decay: Annotated[float, Field(gt=0)] = 0.01
+    cooldown: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
 class Length(Settings):
@@ -196,6 +242,8 @@ class PretrainRecipe(TrainSettings):
         teacher_features: ``raw``, or ``standardised`` per channel over the data set, for every
             method alike.
         superpixels: SLIC segments per image, for methods that need them.
+        images: Random crops and mirror images; None shows every image as it is, so that the
+            teacher's features can be cached.
     """
 
     image_size: tuple[int, int] = (224, 448)
@@ -203,3 +251,11 @@ class PretrainRecipe(TrainSettings):
     pair_rounding: Literal["round", "floor"] = "round"
     teacher_features: Literal["raw", "standardised"] = "raw"
     superpixels: int = 150
+    images: ImageAugmentation | None = None
+
+    @property
+    def superpixel_size(self) -> tuple[int, int]:
+        """(height, width) of superpixels that are kept: so fine that no crop blurs them."""
+        crop = self.images.crop_area if self.images else None
+        factor = math.ceil(1 / math.sqrt(crop[0])) if crop else 1
+        return self.image_size[0] * factor, self.image_size[1] * factor

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lima_bench.datasets.api import base_of
+from lima_bench.lima.recipes import PretrainRecipe
 from lima_bench.suites.job import Job, world_role
 from lima_bench.suites.known import Known
 from lima_bench.suites.load import Loaded
@@ -203,7 +204,8 @@ class Chain:
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Settings that are hashed, and those that are not."""
         recipe = self.loaded.recipes[name]
-        settings = recipe.resolved(labels=labels, on=dataset, method=row.method)
+        backbone = self.student(row, on=dataset)["backbone"]
+        settings = recipe.resolved(labels=labels, on=dataset, method=row.method, student=backbone)
         runtime = {key: settings.pop(key) for key in _NOT_HASHED}
         return settings, runtime
 
@@ -236,12 +238,15 @@ class Chain:
         needs = self.known.methods[row.method].needs
         caches = {}
         images = {"image_size": recipe["image_size"], "data": data}
-        if "features" in needs:
+        # A teacher that runs in every step needs the cache for its mean and deviation at most.
+        cached = recipe["images"] is None or recipe["teacher_features"] == "standardised"
+        if "features" in needs and cached:
             images_seen = {**images, "antialias": recipe["antialias"]}
             config = {**images_seen, "teacher": self._teacher_facts(row)}
             caches["features"] = self._add(Job("features", 1, config, inputs=inputs))
         if "superpixels" in needs:
-            config = {**images, "n_segments": recipe["superpixels"]}
+            size = list(PretrainRecipe.model_validate(recipe).superpixel_size)
+            config = {"image_size": size, "data": data, "n_segments": recipe["superpixels"]}
             caches["superpixels"] = self._add(Job("superpixels", 1, config, inputs=inputs))
         return caches
 

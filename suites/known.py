@@ -38,12 +38,14 @@ PLANNED_DATASETS = {
 
 BACKBONES = {
     "minkunet34": True,
+    "minkunet34_slidr": True,
     "minkunet_tiny": True,
-    "minkunet18": False,
-    "minkunet50": False,
+    "minkunet18": True,
+    "minkunet50": True,
     "spvcnn": False,
     "frnet": False,
-    "voxelnet": False,
+    "voxelnet": True,
+    "voxelnet_residual": True,
 }
 """Every 3D network that the tables speak of, and whether it is built."""
 

@@ -52,6 +52,7 @@ class Recipe:
         labels: str | None = None,
         on: str | None = None,
         method: str | None = None,
+        student: str | None = None,
         changes: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Every setting, defaults included, as JSON values.
@@ -60,15 +61,24 @@ class Recipe:
             labels: The column's label share.
             on: Its data set.
             method: The row's method.
+            student: The backbone; a student's recipe knows its own.
             changes: Merged over everything.
         """
+        given = {"labels": labels, "on": on, "method": method}
+        if self.kind == "student":
+            student = self._settings(given, changes).get("backbone")
+        settings = self._settings(given | {"student": student}, changes)
+        return RECIPE_MODELS[self.kind].model_validate(settings).model_dump(mode="json")
+
+    def _settings(
+        self, given: Mapping[str, str | None], changes: Mapping[str, Any] | None
+    ) -> dict[str, Any]:
+        """Settings after the rules that hold."""
         settings: Mapping[str, Any] = self.settings
         for rule in self.rules:
-            where = _holds(rule.on, on) or (on is not None and rule.on == base_of(on))
-            if _holds(rule.labels, labels) and where and _holds(rule.method, method):
+            if _rule_holds(rule, given):
                 settings = merged(settings, rule.settings)
-        model = RECIPE_MODELS[self.kind].model_validate(merged(settings, changes or {}))
-        return model.model_dump(mode="json")
+        return merged(settings, changes or {})
 
 
 def read_recipe(draft: Draft) -> Recipe | None:
@@ -87,8 +97,14 @@ def read_recipe(draft: Draft) -> Recipe | None:
     return Recipe(file.name, file.kind, file.settings, file.when, frozenset(file.assumed))
 
 
-def _holds(wanted: str | None, given: str | None) -> bool:
-    return wanted is None or wanted == given
+def _rule_holds(rule: Rule, given: Mapping[str, str | None]) -> bool:
+    on = given["on"]
+    return (
+        rule.labels in (None, given["labels"])
+        and rule.on in (None, on, on and base_of(on))
+        and (rule.method is None or given["method"] in rule.method)
+        and (rule.student is None or given.get("student") in rule.student)
+    )
 
 
 def _check_settings(draft: Draft, file: RecipeFile, settings: Mapping[str, Any], at: Place) -> None:

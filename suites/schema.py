@@ -25,6 +25,9 @@ def _as_list(value: Any) -> Any:
 DatasetIds = Annotated[tuple[str, ...], BeforeValidator(_as_list), Field(min_length=1)]
 """One data-set id, or a list of several that are taught on at once."""
 
+Names = Annotated[tuple[str, ...], BeforeValidator(_as_list), Field(min_length=1)]
+"""One id, or any of several."""
+
 Variant = Literal["one_teacher", "published"]
 """``published``: the rows that the paper prints. ``one_teacher``: one row per method."""
 
@@ -229,13 +232,15 @@ class Rule(Part):
     Attributes:
         labels: A label share, as the column writes it.
         on: A data-set id.
-        method: A method id.
+        method: A method id, or several.
+        student: A backbone id, or several.
         settings: Merged over the recipe's; a ``length`` replaces the whole length.
     """
 
     labels: Labels | None = None
     on: str | None = None
-    method: str | None = None
+    method: Names | None = None
+    student: Names | None = None
     settings: dict[str, Any]
 
 

@@ -18,6 +18,7 @@ from lima_bench.suites.work import Context, Outcome
 
 if TYPE_CHECKING:
     from lima_bench.lima.recipes import StudentSettings
+    from lima_bench.lima.teachers.load import Teacher
 
 _HERE = "lima_bench.suites.stages"
 STAGE_FUNCTIONS = {
@@ -113,6 +114,7 @@ def pretrain(context: Context) -> Outcome:
             recipe=PretrainRecipe.model_validate(recipe),
             source=source_of(context, "pretrain"),
             grids=context.artifacts.get("features"),
+            teacher=_live_teacher(config),
             superpixels=context.artifacts.get("superpixels"),
         )
         scores = teach(
@@ -127,6 +129,14 @@ def pretrain(context: Context) -> Outcome:
     return Outcome(
         scores, {"checkpoint_digest": read_meta(checkpoint)["digest"]}, _engine(context.device)
     )
+
+
+def _live_teacher(config: Mapping[str, Any]) -> Teacher | None:
+    """The teacher itself, where it looks at images that change from step to step."""
+    from lima_bench.lima.teachers.load import load_teacher
+
+    live = config["recipe"]["images"] is not None and "teacher" in config
+    return load_teacher(config["teacher"]["name"]) if live else None
 
 
 def linear_probe(context: Context) -> Outcome:

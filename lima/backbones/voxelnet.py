@@ -137,7 +137,7 @@ class VoxelNet(Backbone):
         return volume.permute(0, 4, 1, 2, 3).flatten(1, 2)
 
     def _encoded(self, voxels: Voxels) -> SparseTensor:
-        x = self.conv_input(SparseTensor(voxels.features, self._levels(voxels)[0]))
+        x: SparseTensor = self.conv_input(SparseTensor(voxels.features, self._levels(voxels)[0]))
         for stage in (self.conv1, self.conv2, self.conv3, self.conv4, self.conv_out):
             x = stage(x)
         return x

@@ -17,6 +17,8 @@ from lima_bench.lima.methods.card import MethodCard
 from lima_bench.lima.methods.catalogue import METHODS
 from lima_bench.lima.pretrain import Lesson, new_student, pretrain
 from lima_bench.lima.recipes import (
+    GridBounds,
+    InputSettings,
     Length,
     Optimiser,
     PretrainRecipe,
@@ -124,6 +126,33 @@ def test_the_student_is_taught_and_alone_in_the_checkpoint(
     assert scores["final_loss"] > 0
     meta = load_student(path, start, "minkunet_tiny")
     assert (meta["method"], meta["seed"], meta["steps"]) == (method, 0, 5)
+
+
+VOXELNET = StudentSettings(
+    backbone="voxelnet",
+    voxels=VoxelSettings(
+        kind="cartesian",
+        size=(1.0, 1.0, 0.25),
+        rounding="floor",
+        bounds=GridBounds(lower=(-8.0, -8.0, -5.0), upper=(8.0, 8.0, 3.0)),
+    ),
+    inputs=InputSettings(box_m=((-11.0, -11.0, -5.0), (11.0, 11.0, 3.0))),
+)
+"""A map of 2 x 2 cells, with points beyond its border."""
+
+
+@pytest.mark.parametrize("method", ["slidr", "scalr", "lima"])
+def test_a_network_with_a_birds_eye_map_is_taught(source, caches, tmp_path, method) -> None:
+    lesson = _lesson(source, method, student=VOXELNET, **caches)
+    paths = [tmp_path / f"{n}.safetensors" for n in range(2)]
+    for path, workers in zip(paths, (0, 1), strict=True):
+        folder = tmp_path / path.stem
+        scores = pretrain(lesson, seed=0, folder=folder, checkpoint=path, workers=workers)
+    assert scores["parameters"] == 711_872 and scores["final_loss"] > 0
+    start, found = new_student(VOXELNET, bn_momentum=0.05, seed=0), _weights(paths[0])
+    still = [n for n, p in start.named_parameters() if torch.equal(found[n], p)]
+    assert still == []
+    assert _equal(*paths)
 
 
 class _Killed(Exception):

@@ -78,6 +78,22 @@ def test_warmup_cosine_climbs_straight_then_is_torchs_cosine() -> None:
     assert ours[10:] == pytest.approx(theirs, rel=1e-9)
 
 
+def test_inverse_root_climbs_decays_and_ends_straight() -> None:
+    """ScaLR+: 65 epochs, one of warm-up, tau 0.45 epochs, down from epoch 63 on."""
+    schedule = Schedule(kind="inverse_root", warmup=1 / 65, decay=0.45 / 65, cooldown=2 / 65)
+    steps = 65 * 20
+
+    def rate(epoch: float) -> float:
+        step = round(20 * epoch)
+        return learning_rate(schedule, 2.0, step, total_steps=steps, steps_per_epoch=20)
+
+    assert [rate(0), rate(0.5), rate(1)] == pytest.approx([0.0, 1.0, 2.0])
+    for epoch in (2, 10, 62.5):
+        assert rate(epoch) == pytest.approx(2.0 / (1 + (epoch - 1) / 0.45) ** 0.5)
+    assert rate(64) == pytest.approx(rate(63) / 2)
+    assert rate(65) == pytest.approx(0.0)
+
+
 def test_constant_stays() -> None:
     assert learning_rate(Schedule(kind="constant"), 0.3, 7, total_steps=9, steps_per_epoch=1) == 0.3
 
