@@ -26,7 +26,7 @@ def camera_entries(lenses: Lenses, dtype: torch.dtype) -> Float[Tensor, "images 
 
     Four entries of the intrinsics (fx, fy, cx, cy, pixels of the resized image), six of the
     augmentation of the image, and twelve of the pose of the camera, here in the LiDAR frame of the
-    scan. Images are not augmented, so the six say so: no turn, no shift.
+    scan. Crops and mirror images are in the intrinsics already, so the six say: no turn, no shift.
     """
     k = lenses.intrinsic
     inner = torch.stack([k[:, 0, 0], k[:, 1, 1], k[:, 0, 2], k[:, 1, 2]], dim=1)

@@ -33,7 +33,7 @@ class TwinVoxels:
 
     A voxel's first point stands for it, and its counterpart is the voxel where that point lies in
     the second look. Voxels with the same counterpart are one: the first of them stands for all.
-    Those without one, which only a grid with bounds has, take no part.
+    Those without one take no part: outside of a grid with bounds, or cut out of the second look.
 
     Attributes:
         row: Of the student's input: the point that stands for each, in the first look.
@@ -55,19 +55,15 @@ class TwinVoxels:
         row_again = torch.full((len(batch.xyz),), -1, device=again.device)
         row_again[batch.source[again]] = again
         ours = torch.nonzero(batch.view[voxels.first] < n_anchors).squeeze(1)
-        leader = _leaders(voxels.inverse[row_again[batch.source[voxels.first[ours]]]])
+        twin = row_again[batch.source[voxels.first[ours]]]
+        leader = _leaders(torch.where(twin < 0, -1, voxels.inverse[twin]))
         kept = leader == torch.arange(len(ours), device=ours.device)
         # One entry more: rows without a voxel have voxel -1.
         of_voxel = torch.full((len(voxels.first) + 1,), -1, device=ours.device)
         of_voxel[ours] = torch.where(leader >= 0, (kept.cumsum(0) - 1)[leader], -1)
         row = voxels.first[ours[kept]]
         count = torch.bincount(batch.view[row], minlength=n_anchors)
-        return cls(
-            row,
-            row_again[batch.source[row]],
-            tuple(count.tolist()),
-            of_voxel[voxels.inverse],
-        )
+        return cls(row, twin[kept], tuple(count.tolist()), of_voxel[voxels.inverse])
 
 
 def _leaders(group: Int[Tensor, " members"]) -> Int[Tensor, " members"]:

@@ -59,6 +59,13 @@ def test_voxels_without_a_counterpart_take_no_part():
     assert twins.number[:6].tolist() == [-1, -1, 0, 0, -1, 1]
 
 
+def test_voxels_that_are_cut_out_of_the_second_look_take_no_part():
+    twins = TwinVoxels.of(_batch([1, 2, 3, 4, 5], [0, 1, 2, 3, 4, 5]))
+    assert twins.count == (2, 3)
+    assert twins.row.tolist() == [2, 4, 6, 8, 10]
+    assert twins.number[:6].tolist() == [-1, -1, 0, 0, 1, 1]
+
+
 def test_an_empty_frame_has_none():
     batch = _batch()
     keep = batch.view != 0
