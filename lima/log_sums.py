@@ -29,7 +29,9 @@ def log_sum_exp_products(
     """
     queries, keys = widen(queries), widen(keys)
     bias = keys.new_zeros(len(keys)) if bias is None else widen(bias)
-    found: Tensor = _LogSumExp.apply(queries, keys, bias)  # type: ignore[no-untyped-call]
+    # Backward makes the products again, in full precision: forward must not make others.
+    with torch.autocast(queries.device.type, enabled=False):
+        found: Tensor = _LogSumExp.apply(queries, keys, bias)  # type: ignore[no-untyped-call]
     return found
 
 

@@ -62,6 +62,14 @@ def test_half_precision_is_widened():
     assert log_sum_exp_products(*half).dtype == torch.float32
 
 
+def test_mixed_precision_changes_nothing():
+    queries, keys, _ = _operands(torch.float32)
+    alone = log_sum_exp_products(queries, keys)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = log_sum_exp_products(queries, keys)
+    assert torch.equal(mixed, alone)
+
+
 def test_contrast_of_nothing_is_0():
     nothing = torch.zeros(0, 5, requires_grad=True)
     assert contrast(nothing, nothing, 0.07).item() == 0
