@@ -1,8 +1,9 @@
 """ScaLR (CVPR 2024) with a sparse student: each point follows the pixel that sees it.
 
-A linear head on the student, nothing learnt on the image side, and the mean distance of unit
-vectors over all point-pixel pairs of the batch. Source: methods-temporal 1.1 and 1.6. The original
-shows one camera and only the points that it sees; the LiMA tables do not say, so both are axes.
+A linear head on the student (ScaLR+: one hidden layer), nothing learnt on the image side, and the
+mean distance of unit vectors over all point-pixel pairs of the batch. Source: methods-temporal 1.1,
+1.5 and 1.6. The original shows one camera and only the points that it sees; the LiMA tables do not
+say, so both are axes.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ class Scalr(nn.Module):
         super().__init__()
         self.settings = settings
         self.teacher, self.student = teacher, student
-        self.head = nn.Linear(student.width, teacher.width)
+        hidden = settings.hidden
+        layers = (nn.Linear(student.width, hidden), nn.ReLU()) if hidden else ()
+        self.hidden = nn.Sequential(*layers)
+        self.head = nn.Linear(hidden or student.width, teacher.width)
 
     def forward(self, batch: Batch) -> Loss:
         """Mean over all pairs of the batch, so scans with more visible points weigh more."""
@@ -36,7 +40,7 @@ class Scalr(nn.Module):
         kept, rows = paired_rows(batch)
         table, places = self.student.cells(batch.voxels).addressed(rows)
         distances = projected_distances(
-            table, places, self.head, pixels, kept, self.settings.distance
+            self.hidden(table), places, self.head, pixels, kept, self.settings.distance
         )
         return Loss(distill=mean_or_zero(distances))
 

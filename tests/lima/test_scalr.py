@@ -42,7 +42,7 @@ def _pixel(grid, row, col):
 
 
 def _written_out(method, batch):
-    points = method.head(method.student(batch.voxels))
+    points = method.head(method.hidden(method.student(batch.voxels)))
     row_of = {int(point): row for row, point in enumerate(batch.source)}
     pairs = torch.stack(
         [batch.pairs.point, batch.pairs.image, batch.pairs.row, batch.pairs.col], 1
@@ -57,8 +57,9 @@ def _written_out(method, batch):
 
 @pytest.mark.parametrize("cameras", ["all", "one"])
 @pytest.mark.parametrize("student_input", ["full", "visible"])
-def test_value_and_gradients_equal_the_definition(cameras, student_input):
-    method = _method(cameras=cameras, student_input=student_input)
+@pytest.mark.parametrize("hidden", [0, 7])
+def test_value_and_gradients_equal_the_definition(cameras, student_input, hidden):
+    method = _method(cameras=cameras, student_input=student_input, hidden=hidden)
     scans = _scans()
     inputs = [one.input for one in alone(scans)]
     plan = plan_views(Scalr, method.settings, inputs, np.random.default_rng(1))
@@ -127,6 +128,12 @@ def test_nothing_is_learnt_on_the_image_side():
         "head.weight",
         "head.bias",
     }
+
+
+def test_the_head_of_scalr_plus_has_one_hidden_layer():
+    method = _method(hidden=7)
+    shapes = [tuple(p.shape) for n, p in method.named_parameters() if "weight" in n]
+    assert shapes[-2:] == [(7, 8), (5, 7)]
 
 
 def test_a_plan_without_a_view_per_scan_is_refused():
