@@ -1,6 +1,7 @@
 """Images on the ground: where a pixel lands, and what a cell sums up."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -72,6 +73,21 @@ def test_a_camera_elsewhere_looks_from_there():
     pose[:3, 3] = torch.tensor([1.5, 0.7, 1.0])
     x, y, _ = _place(2, 3, 10.0)
     assert _cells([10.0], pose=pose)[0, 0, 2, 3].item() == _expected(x + 1.5, y + 0.7)
+
+
+def test_a_mirrored_or_cropped_image_shows_the_same_places():
+    """Its lens says so: a mirrored pixel, and the corners of a crop, land where they were."""
+    plain, depths = _cells([10.0, 20.0]), torch.tensor([10.0, 20.0])
+    still = torch.eye(4, dtype=torch.float64)[None]
+    mirror = torch.tensor([[-1.0, 0, 23], [0, 1, 0], [0, 0, 1]], dtype=torch.float64)
+    mirrored = replace(_lenses(), intrinsic=mirror @ _lenses().intrinsic)
+    found = frustum_cells(GRID, mirrored, still, (4, 6), SIZE, depths)
+    assert torch.equal(found, plain.flip(3))
+    # Cells 1 to 4 of 6 columns and all of 4 rows, blown up to the whole image.
+    crop = torch.tensor([[5 / 3, 0, -23 / 3], [0, 1, 0], [0, 0, 1]], dtype=torch.float64)
+    cropped = replace(_lenses(), intrinsic=crop @ _lenses().intrinsic)
+    found = frustum_cells(GRID, cropped, still, (4, 4), SIZE, depths)
+    assert torch.equal(found, plain[:, :, :, 1:5])
 
 
 def _operands():
