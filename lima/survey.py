@@ -21,7 +21,7 @@ from torch.utils.data import Dataset
 from lima_bench.datasets.sample import Int64
 from lima_bench.lima.loading import batches_from
 from lima_bench.lima.order import Share
-from lima_bench.lima.recipes import Augmentation, PretrainRecipe
+from lima_bench.lima.recipes import Augmentation, ImageAugmentation, PretrainRecipe
 from lima_bench.lima.tree import to_device
 
 _SLACK = 1e-9
@@ -70,9 +70,10 @@ class RollCall:
 
 
 def calm(recipe: PretrainRecipe) -> PretrainRecipe:
-    """The recipe without augmentation."""
+    """The recipe without augmentation; a teacher that runs in the step sees whole images."""
     still = Augmentation(rotation_deg=0.0, flip_probability=0.0, scale=(1.0, 1.0))
-    return recipe.model_copy(update={"augmentation": still})
+    images = None if recipe.images is None else ImageAugmentation()
+    return recipe.model_copy(update={"augmentation": still, "images": images})
 
 
 @dataclass(frozen=True)
