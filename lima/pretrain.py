@@ -22,6 +22,7 @@ from lima_bench.lima.api import load_method
 from lima_bench.lima.backbones.catalogue import build_backbone
 from lima_bench.lima.batching import ImageInputs, Planner, PretrainBatches
 from lima_bench.lima.checkpoint import save_student
+from lima_bench.lima.clusters.store import Clusters
 from lima_bench.lima.features import CachedTeacher, Grids, ImageTeacher, LiveTeacher
 from lima_bench.lima.loop import fit
 from lima_bench.lima.methods.card import MethodCard
@@ -47,6 +48,7 @@ class Lesson:
         grids: Folder of cached teacher features; beside `teacher`, only its mean and std are read.
         teacher: A network that runs inside every step, instead of the cache.
         superpixels: Folder of cached superpixels.
+        clusters: Folder of cached 3D clusters.
     """
 
     method_card: MethodCard
@@ -57,6 +59,7 @@ class Lesson:
     grids: Path | None = None
     teacher: Teacher | None = None
     superpixels: Path | None = None
+    clusters: Path | None = None
 
 
 def new_student(settings: StudentSettings, *, bn_momentum: float, seed: int) -> Student:
@@ -142,12 +145,22 @@ def _check(lesson: Lesson) -> None:
         raise UserError(where, "It needs a teacher's features.", "Give the row a teacher.")
     if "superpixels" in needs and lesson.superpixels is None:
         raise UserError(where, "It needs superpixels.", "Build them first: lima-bench prepare.")
+    if "clusters" in needs:
+        _check_clusters(lesson.clusters, lesson.method_card.clusters, where)
     if not isinstance(lesson.method_settings, lesson.method_card.settings):
         raise UserError(
             where,
             f"Its settings are {type(lesson.method_settings).__name__}.",
             f"Give it {lesson.method_card.settings.__name__}.",
         )
+
+
+def _check_clusters(folder: Path | None, kind: str, where: str) -> None:
+    if folder is None:
+        raise UserError(where, "It needs 3D clusters.", "Build them first: lima-bench prepare.")
+    found = Clusters(folder).facts["kind"]
+    if found != kind:
+        raise UserError(folder, f"Here lie {found}.", f"Give {where} a folder of {kind}.")
 
 
 def _method(lesson: Lesson, learner: Student, seed: int, device: str) -> nn.Module:
@@ -198,6 +211,7 @@ def _image_inputs(lesson: Lesson) -> ImageInputs:
 
 
 def _batches(lesson: Lesson, method: type[nn.Module], seed: int, device: str) -> PretrainBatches:
+    clustered = "clusters" in lesson.method_card.needs
     share = Share(lesson.recipe.batch_size, ranks.rank(), ranks.world_size())
     order = make_order(
         lesson.method_card.order, lesson.source.frames, share, derive_seed(seed, "order")
@@ -212,6 +226,7 @@ def _batches(lesson: Lesson, method: type[nn.Module], seed: int, device: str) ->
         seed=seed,
         rank=share.rank,
         with_maps=torch.device(device).type == "cpu",
+        clusters=Clusters(lesson.clusters) if clustered and lesson.clusters else None,
     )
 
 

@@ -1,14 +1,15 @@
 """How training is done, as data: the settings a suite's recipe files may hold.
 
-Offers `VoxelSettings`, `InputSettings`, `Augmentation`, `Optimiser`, `Schedule` and
-`PretrainRecipe`. Light: no torch. `lima_bench.downstream.recipes` builds on it.
+Offers `VoxelSettings`, `InputSettings`, `Augmentation`, `Optimiser`, `Schedule`,
+`ClusterSettings` and `PretrainRecipe`. Light: no torch. `lima_bench.downstream.recipes` builds on
+it.
 """
 
 from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Settings(BaseModel):
@@ -134,6 +135,60 @@ class TrainSettings(Settings):
     checkpoint_steps: int = 500
 
 
+class GroundSettings(Settings):
+    """The ground of a scan, by RANSAC; methods-spatial 5.2, assumed.
+
+    Attributes:
+        distance_m: A point this near to the plane lies on it.
+        tries: Planes through three random points that are looked at.
+        tilt_deg: How far the plane's normal may lean from z.
+    """
+
+    distance_m: float = 0.25
+    tries: int = 1000
+    tilt_deg: float = 20.0
+
+
+class SegmentSettings(Settings):
+    """Segments over two scans, by HDBSCAN; methods-spatial 5.2, assumed.
+
+    Attributes:
+        min_cluster_size: Points of the smallest segment.
+        min_samples: Points, itself included, that make a point's surroundings dense.
+    """
+
+    min_cluster_size: int = Field(20, ge=2)
+    min_samples: int = Field(5, ge=1)
+
+
+class InstanceSettings(Settings):
+    """Pseudo-instances of a scan, by DBSCAN; methods-spatial 9, assumed.
+
+    Attributes:
+        radius_m: Of a point's surroundings.
+        min_points: Points, itself included, that make them dense.
+        moving_m: A point farther than this from all points half a second before and after moves.
+        smallest: Points of the smallest instance.
+        largest: Points of the largest.
+        most: Instances per scan.
+    """
+
+    radius_m: float = 0.7
+    min_points: int = 10
+    moving_m: float = 0.3
+    smallest: int = 10
+    largest: int = 5000
+    most: int = 64
+
+
+class ClusterSettings(Settings):
+    """How points are grouped into 3D clusters, for methods that need them."""
+
+    ground: GroundSettings = GroundSettings()
+    segments: SegmentSettings = SegmentSettings()
+    pseudo_instances: InstanceSettings = InstanceSettings()
+
+
 class PretrainRecipe(TrainSettings):
     """Settings of a pretraining run.
 
@@ -144,6 +199,7 @@ class PretrainRecipe(TrainSettings):
         teacher_features: ``raw``, or ``standardised`` per channel over the data set, for every
             method alike.
         superpixels: SLIC segments per image, for methods that need them.
+        clusters: How points are grouped, for methods that need it; the clusters stage reads it.
     """
 
     image_size: tuple[int, int] = (224, 448)
@@ -151,3 +207,4 @@ class PretrainRecipe(TrainSettings):
     pair_rounding: Literal["round", "floor"] = "round"
     teacher_features: Literal["raw", "standardised"] = "raw"
     superpixels: int = 150
+    clusters: ClusterSettings = ClusterSettings()

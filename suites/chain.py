@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lima_bench.datasets.api import base_of
+from lima_bench.lima.clusters.kinds import VERSION as CLUSTERS_VERSION
+from lima_bench.lima.clusters.kinds import cluster_facts
 from lima_bench.suites.job import Job, world_role
 from lima_bench.suites.known import Known
 from lima_bench.suites.load import Loaded
@@ -166,6 +168,7 @@ class Chain:
         inputs |= self._caches(row, recipe, data, dict(inputs))
         if "superpixels" not in method.needs:
             del recipe["superpixels"]
+        del recipe["clusters"]  # only their own stage reads these settings
         config |= {"student": self.student(row, on=dataset), "recipe": recipe, "data": data}
         if self.teacher(row):
             config["teacher"] = self._teacher_facts(row)
@@ -232,8 +235,9 @@ class Chain:
     def _caches(
         self, row: Row, recipe: Mapping[str, Any], data: Data, inputs: Mapping[str, str]
     ) -> dict[str, str]:
-        """The cached stages that the method reads: teacher features, superpixels."""
-        needs = self.known.methods[row.method].needs
+        """The cached stages that the method reads: teacher features, superpixels, clusters."""
+        method = self.known.methods[row.method]
+        needs = method.needs
         caches = {}
         images = {"image_size": recipe["image_size"], "data": data}
         if "features" in needs:
@@ -243,6 +247,10 @@ class Chain:
         if "superpixels" in needs:
             config = {**images, "n_segments": recipe["superpixels"]}
             caches["superpixels"] = self._add(Job("superpixels", 1, config, inputs=inputs))
+        if "clusters" in needs:
+            config = cluster_facts(method.clusters, recipe["clusters"])
+            job = Job("clusters", CLUSTERS_VERSION, {**config, "data": data}, inputs=inputs)
+            caches["clusters"] = self._add(job)
         return caches
 
     def _teacher_facts(self, row: Row) -> dict[str, str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from lima_bench.common.hashing import digest
 
-STAGES = ("world", "features", "superpixels", "pretrain", "linear_probe", "finetune")
+STAGES = ("world", "features", "superpixels", "clusters", "pretrain", "linear_probe", "finetune")
 """Every stage, upstream first."""
 
 DOWNSTREAM = frozenset({"linear_probe", "finetune"})
