@@ -159,6 +159,7 @@ class PretrainBatches(Dataset[Batch]):
             pairs=pair_index(loaded, kept, starts),
             images=self._images(samples, kept),
             moment=Moment(step, self.order.steps_per_epoch, self.total_steps),
+            edge_m=self.student.voxels.size[0],
         )
 
     def _rng(self, use: str, *parts: int) -> np.random.Generator:

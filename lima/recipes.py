@@ -157,8 +157,8 @@ class SegmentSettings(Settings):
         min_samples: Points, itself included, that make a point's surroundings dense.
     """
 
-    min_cluster_size: int = Field(20, ge=2)
-    min_samples: int = Field(5, ge=1)
+    min_cluster_size: int = Field(default=20, ge=2)
+    min_samples: int = Field(default=5, ge=1)
 
 
 class InstanceSettings(Settings):

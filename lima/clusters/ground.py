@@ -7,6 +7,7 @@ methods-spatial 5.2 (Seal, reconstruction).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +34,7 @@ class Plane:
     normal: Float64
     offset: float
 
-    def near(self, xyz: npt.NDArray[np.floating], distance_m: float) -> Bool:
+    def near(self, xyz: npt.NDArray[np.floating[Any]], distance_m: float) -> Bool:
         """Which points (N, 3) lie at most `distance_m` from it."""
         found: Bool = np.abs(xyz.astype(np.float64) @ self.normal - self.offset) <= distance_m
         return found
