@@ -6,7 +6,7 @@ teacher and memory are dropped.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,12 @@ from lima_bench.lima.features import CachedTeacher, Grids, ImageTeacher, LiveTea
 from lima_bench.lima.loop import fit
 from lima_bench.lima.methods.card import MethodCard
 from lima_bench.lima.optimise import one_group
-from lima_bench.lima.order import Share, make_order
+from lima_bench.lima.order import Order, Share, make_order
 from lima_bench.lima.recipes import PretrainRecipe, Settings, StudentSettings
 from lima_bench.lima.schedule import n_steps
 from lima_bench.lima.student import Student
 from lima_bench.lima.superpixels import Superpixels
+from lima_bench.lima.survey import RollCall, Survey, calm
 from lima_bench.lima.teachers.load import Teacher
 
 
@@ -127,6 +128,7 @@ def pretrain(
             folder=folder,
             seed=seed,
             report=report,
+            observe=_survey(lesson, method, steps, seed=seed, device=device, workers=workers),
             device=device,
             workers=workers,
         )
@@ -210,12 +212,21 @@ def _image_inputs(lesson: Lesson) -> ImageInputs:
     )
 
 
+def _share(lesson: Lesson) -> Share:
+    return Share(lesson.recipe.batch_size, ranks.rank(), ranks.world_size())
+
+
 def _batches(lesson: Lesson, method: type[nn.Module], seed: int, device: str) -> PretrainBatches:
-    clustered = "clusters" in lesson.method_card.needs
-    share = Share(lesson.recipe.batch_size, ranks.rank(), ranks.world_size())
     order = make_order(
-        lesson.method_card.order, lesson.source.frames, share, derive_seed(seed, "order")
+        lesson.method_card.order, lesson.source.frames, _share(lesson), derive_seed(seed, "order")
     )
+    return _in_order(lesson, method, order, seed=seed, device=device)
+
+
+def _in_order(
+    lesson: Lesson, method: type[nn.Module], order: Order, *, seed: int, device: str, **options: int
+) -> PretrainBatches:
+    clustered = "clusters" in lesson.method_card.needs
     return PretrainBatches(
         lesson.source,
         lesson.student,
@@ -224,10 +235,26 @@ def _batches(lesson: Lesson, method: type[nn.Module], seed: int, device: str) ->
         _image_inputs(lesson),
         order,
         seed=seed,
-        rank=share.rank,
+        rank=ranks.rank(),
         with_maps=torch.device(device).type == "cpu",
         clusters=Clusters(lesson.clusters) if clustered and lesson.clusters else None,
+        **options,
     )
+
+
+def _survey(
+    lesson: Lesson, method: nn.Module, total_steps: int, *, seed: int, device: str, workers: int
+) -> Survey | None:
+    """The calm passes that the method asks for, over the frames that it learns from."""
+    asks: Any = getattr(method, "survey_every", None)
+    every: float | None = asks(lesson.method_settings) if asks is not None else None
+    if every is None:
+        return None
+    order = RollCall(len(lesson.source.frames), _share(lesson), lesson.recipe.survey_frames)
+    still = replace(lesson, recipe=calm(lesson.recipe))
+    seed = derive_seed(seed, "survey")
+    batches = _in_order(still, type(method), order, seed=seed, device=device, cache_bytes=0)
+    return Survey(method, every, total_steps, batches, order.steps_per_epoch, workers)
 
 
 def _meta(lesson: Lesson, seed: int, steps: int) -> dict[str, Any]:

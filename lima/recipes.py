@@ -7,7 +7,7 @@ it.
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -200,6 +200,8 @@ class PretrainRecipe(TrainSettings):
             method alike.
         superpixels: SLIC segments per image, for methods that need them.
         clusters: How points are grouped, for methods that need it; the clusters stage reads it.
+        survey_frames: Frames, evenly spread, that a survey of the data set looks at, for methods
+            that hold one; None: all, as published.
     """
 
     image_size: tuple[int, int] = (224, 448)
@@ -208,3 +210,4 @@ class PretrainRecipe(TrainSettings):
     teacher_features: Literal["raw", "standardised"] = "raw"
     superpixels: int = 150
     clusters: ClusterSettings = ClusterSettings()
+    survey_frames: Annotated[int, Field(ge=1)] | None = None

@@ -18,7 +18,7 @@ Positive = Annotated[float, Field(gt=0)]
 Weight = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 
-Need = Literal["features", "superpixels", "clusters", "sweeps"]
+Need = Literal["features", "superpixels", "clusters", "sweeps", "survey"]
 Segments = Literal["slic", "semantic", "instances"]
 Clusters = Literal["", "segments", "pseudo_instances"]
 
@@ -39,7 +39,8 @@ class MethodCard(Settings):
             while the method is not built.
         settings: Its frozen settings class.
         needs: What it reads beside scans: cached ``features`` of a teacher, cached image
-            ``superpixels``, cached 3D ``clusters``, LiDAR ``sweeps`` between keyframes.
+            ``superpixels``, cached 3D ``clusters``, LiDAR ``sweeps`` between keyframes, now and
+            then a ``survey`` of the data set (`lima_bench.lima.survey`).
         segments: Which superpixels: ``slic``, ``semantic`` masks or class-agnostic ``instances``.
         clusters: Which 3D clusters.
         frames: How many frames it sees, the current one included, unless its settings say so.

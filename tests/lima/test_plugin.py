@@ -17,9 +17,11 @@ from lima_bench.lima.api import (
 )
 from lima_bench.lima.losses import unit_distance
 from lima_bench.lima.methods.card import MethodCard
+from lima_bench.lima.methods.cards.csc import CscSettings
 from lima_bench.lima.methods.cards.lima import LimaSettings
 from lima_bench.lima.methods.cards.scalr import ScalrSettings
 from lima_bench.lima.methods.cards.slidr import SlidrSettings
+from lima_bench.lima.methods.cards.st_slidr import StSlidrSettings
 from lima_bench.lima.rows import paired_rows
 from lima_bench.lima.testing import conformance
 
@@ -70,6 +72,11 @@ def _failed(findings):
         ("lima", None),
         ("lima", LimaSettings(cva="off", pool="softmax_sim", mix="polar", reduce="per_scan")),
         ("lima", LimaSettings(pool="max", coverage="current", mix="none")),
+        ("ppkt", None),
+        ("st_slidr", None),
+        ("st_slidr", StSlidrSettings(tolerance="soft")),
+        ("csc", None),
+        ("csc", CscSettings(classes=6, refresh_every=0.3, csc_index_shift=True)),
     ],
 )
 def test_built_in_methods_conform(name, settings):
@@ -130,7 +137,9 @@ def test_settings_must_be_settings():
 
 
 def test_methods_not_built_yet_say_so():
-    with pytest.raises(UserError, match=r"not built yet(.|\n)*Built: lima, random, scalr, slidr"):
+    with pytest.raises(
+        UserError, match=r"not built yet(.|\n)*Built: .*lima, ppkt, random, scalr, "
+    ):
         load_method(METHODS.get("seal"))
 
 
@@ -207,6 +216,12 @@ class _Plain(_Sound):
         return super().forward(batch).total
 
 
+class _LearnsInSurveys(_Sound):
+    def survey(self, batches):
+        for _ in batches:
+            self.head.bias.add_(1)
+
+
 class _PlansByChance(_Sound):
     @staticmethod
     def plan_views(settings, scans, rng):
@@ -221,6 +236,7 @@ class _PlansByChance(_Sound):
         (_TrainsTeacher, "no gradient reaches the teacher"),
         (_ForgetsStudent, "gradients reach the student"),
         (_Gambles, "the same seed gives the same loss"),
+        (_LearnsInSurveys, "a survey changes no weight"),
         (_PlansByChance, "the same seed gives the same loss"),
         (_MeansOverNothing, "a batch without pairs is survived"),
         (_HidesState, "the state survives saving and loading"),
