@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 import pytest
 
 from lima_bench.datasets.api import DATASETS
+from lima_bench.lima.methods.catalogue import METHODS
 from lima_bench.suites import cli
 from lima_bench.suites.verbs import run as run_verb
 
@@ -36,8 +37,10 @@ def call(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "160")
     monkeypatch.setattr(run_verb, "STAGE_FUNCTIONS", fake_stages)
-    # As if one data set of the table were not built yet: what that prints is tested here.
+    # As if a data set and a method of the table were not built yet: what that prints is tested.
     monkeypatch.delitem(DATASETS._entries, "waymo")
+    planned = METHODS.get("seal").model_copy(update={"implementation": ""})
+    monkeypatch.setitem(METHODS._entries, "seal", planned)
 
     def run(*words: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["lima-bench", *words])
