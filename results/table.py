@@ -21,6 +21,7 @@ Flag = Literal[
     "partial",
     "reported",
     "unavailable",
+    "adopted",
 ]
 """What a reader must know of a cell: see `view.LEGEND`. ``partial``: some seeds are missing."""
 
@@ -43,6 +44,8 @@ class RowMeta:
         control: No contender but a measure of what the comparison is worth, such as pretraining
             against a random teacher: never best, in no ordering.
         difference: The row holds differences of two rows: signed, never best.
+        adopted: Where weights that were taught elsewhere come from; empty for all others.
+        guest: The suite does not name the row: verdicts, golden numbers and orders leave it out.
     """
 
     id: str
@@ -57,6 +60,8 @@ class RowMeta:
     reported_only: bool = False
     control: bool = False
     difference: bool = False
+    adopted: str = ""
+    guest: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,6 +226,7 @@ class Table:
                 yield row, column, self.cell(row, column)
 
     def judged(self) -> tuple[Verdict, ...]:
-        """The verdicts that count: without cells that cannot be run here."""
+        """The verdicts that count: without guests, and without cells that cannot be run here."""
         out = (State.UNAVAILABLE, State.REPORTED)
-        return tuple(cell.verdict for _, _, cell in self if cell.state not in out)
+        cells = (cell for row, _, cell in self if not row.guest)
+        return tuple(cell.verdict for cell in cells if cell.state not in out)

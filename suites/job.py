@@ -12,7 +12,16 @@ from typing import Any
 
 from lima_bench.common.hashing import digest
 
-STAGES = ("world", "features", "superpixels", "clusters", "pretrain", "linear_probe", "finetune")
+STAGES = (
+    "world",
+    "features",
+    "superpixels",
+    "clusters",
+    "adopt",
+    "pretrain",
+    "linear_probe",
+    "finetune",
+)
 """Every stage, upstream first."""
 
 DOWNSTREAM = frozenset({"linear_probe", "finetune"})
@@ -70,6 +79,7 @@ class Job:
         config = self.config
         words = [
             config.get("method") or config.get("teacher", {}).get("name") or "",
+            config.get("backbone", ""),
             config.get("dataset", "") or "+".join(self.datasets),
             config.get("labels", {}).get("share", ""),
             "" if self.seed is None else f"seed {self.seed}",

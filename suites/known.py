@@ -1,24 +1,28 @@
 """What suites may name, and which of it is built: the facts that planning needs, without code.
 
-Offers `Known` and its facts (`Method`, `Teacher`, `DatasetFacts`, `Task`), and `gather`, which
+Offers `Known` and its facts (`DatasetFacts`, `Task`), `WithTimm`, and `gather`, which
 collects them from the registries, plug-ins included. Light: no torch.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
-from lima_bench.common.errors import UserError
+from lima_bench.common.errors import UserError, unknown_name
 from lima_bench.common.hashing import file_digest
 from lima_bench.datasets.api import DATASETS, Card
 from lima_bench.datasets.label_shares import CONVENTIONS
+from lima_bench.lima.backbones.catalogue import BACKBONES as BUILT_BACKBONES
 from lima_bench.lima.methods.card import MethodCard
 from lima_bench.lima.methods.catalogue import METHODS
-from lima_bench.lima.teachers.catalogue import TEACHERS, TeacherCard
+from lima_bench.lima.teachers.catalogue import TEACHERS, TIMM, TeacherCard
 from lima_bench.lima.teachers.files import find_weights
+from lima_bench.suites.adopted import AdoptedCheckpoint
+from lima_bench.suites.schema import Row
 
 PLANNED_DATASETS = {
     "nuscenes": "nuScenes",
@@ -35,16 +39,15 @@ PLANNED_DATASETS = {
 }
 """Every data set that the tables speak of, with its title; `DATASETS` holds those that are read."""
 
-BACKBONES = {
-    "minkunet34": True,
-    "minkunet_tiny": True,
-    "minkunet18": False,
-    "minkunet50": False,
-    "spvcnn": False,
-    "frnet": False,
-    "voxelnet": False,
-}
+PLANNED_BACKBONES = ("spvcnn", "frnet", "voxelnet")
+"""Networks that the tables speak of and that may not be built yet."""
+
+BACKBONES = dict.fromkeys(PLANNED_BACKBONES, False) | dict.fromkeys(BUILT_BACKBONES.names(), True)
 """Every 3D network that the tables speak of, and whether it is built."""
+
+ADOPTED = MethodCard(name="adopted", title="adopted", needs=(), learns=False)
+"""Stands for the method of an adopted checkpoint that no row says more of. Not in `METHODS`: no
+suite can ask for it."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,34 @@ TASKS = {
     "detect": Task("detection"),
 }
 
+T = TypeVar("T")
+
+
+class WithTimm(Mapping[str, T]):
+    """A table of teachers that also answers for every ``timm:NAME``, once it is asked.
+
+    Args:
+        listed: What there is without timm.
+        look_up: Makes the entry of a name of timm; raises `UserError` where there is none.
+    """
+
+    def __init__(self, listed: Mapping[str, T], look_up: Callable[[str], T]) -> None:
+        self._listed, self._look_up = dict(listed), look_up
+
+    def __getitem__(self, name: str) -> T:
+        """The entry, looked up now if it is timm's."""
+        if name not in self._listed and name.startswith(TIMM):
+            self._listed[name] = self._look_up(name)
+        return self._listed[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Names that were listed or asked for."""
+        return iter(self._listed)
+
+    def __len__(self) -> int:
+        """How many those are."""
+        return len(self._listed)
+
 
 @dataclass(frozen=True)
 class Known:
@@ -108,6 +139,7 @@ class Known:
         backbones: Id to whether it is built.
         tasks: Id to facts.
         conventions: Rules by which label shares are chosen.
+        adopted: Checkpoints that the store has adopted, by name.
     """
 
     methods: Mapping[str, MethodCard]
@@ -118,6 +150,11 @@ class Known:
     backbones: Mapping[str, bool] = field(default_factory=lambda: BACKBONES)
     tasks: Mapping[str, Task] = field(default_factory=lambda: TASKS)
     conventions: tuple[str, ...] = tuple(sorted(CONVENTIONS))
+    adopted: Mapping[str, AdoptedCheckpoint] = field(default_factory=dict)
+
+    def card_of(self, row: Row) -> MethodCard:
+        """The card of a row's method; a stand-in for an adopted checkpoint of unknown method."""
+        return self.methods[row.method] if row.method else ADOPTED
 
     def names(self, kind: str) -> list[str]:
         """Ids of one kind (``method``, ``teacher``, ``dataset``, ``backbone``, ``task``)."""
@@ -129,6 +166,16 @@ class Known:
             "task": self.tasks,
         }
         return sorted(tables[kind])
+
+    def fault(self, kind: str, name: str, where: str) -> UserError | None:
+        """What is wrong with naming `name` at the place `where`; None where it exists."""
+        if kind == "teacher" and name.startswith(TIMM):
+            try:
+                return None if name in self.teachers else unknown_name(where, kind, name, ())
+            except UserError as error:
+                return UserError(where, error.what, error.how)
+        names = self.names(kind)
+        return None if name in names else unknown_name(where, kind, name, names)
 
 
 def gather() -> Known:
@@ -143,7 +190,11 @@ def gather() -> Known:
             datasets[f"{name}:{variant}"] = _facts(reader.card.variant(variant), reader.version)
     weights = {name: found for name, card in teachers.items() if (found := _weights(card))}
     return Known(
-        methods=methods, teachers=teachers, weights=weights, datasets=datasets, foreign=_foreign()
+        methods=methods,
+        teachers=WithTimm(teachers, TEACHERS.get),
+        weights=WithTimm(weights, lambda name: _weights(TEACHERS.get(name))),
+        datasets=datasets,
+        foreign=_foreign(),
     )
 
 

@@ -23,6 +23,7 @@ STAGES = {
         "features": "artifact",
         "superpixels": "artifact",
         "clusters": "artifact",
+        "adopt": "artifact",
         "pretrain": "artifact",
         "linear_probe": "score",
         "finetune": "score",
