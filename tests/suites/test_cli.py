@@ -114,7 +114,7 @@ def test_a_run_writes_and_prints_the_table(call: Call, tmp_path: Path) -> None:
     assert {f"table1.embedded.{ending}" for ending in ("csv", "tex", "md", "html")} <= written
     with (folder / "table1.embedded.csv").open() as file:
         lines = {(line["row"], line["column"]): line for line in csv.DictReader(file)}
-    assert len(lines) == 10 * 8  # what --only leaves out is in the file all the same
+    assert len(lines) == 14 * 8  # what --only leaves out is in the file all the same
     assert lines["lima", "nus-5%"]["verdict"] == "missing"
     assert lines["lima", "nus-lp"]["frames"] == "6"
     assert float(lines["scalr", "nus-1%"]["value"]) >= 0
@@ -197,13 +197,14 @@ def test_prepare_stops_before_pretraining(call: Call, tmp_path: Path) -> None:
     code, out, _ = call("prepare", "table1", "--executor", "inline")
     assert code == 0
     assert sorted(out.splitlines()) == [
+        "done    clusters nuscenes",
         "done    features tiny nuscenes",
         "done    superpixels nuscenes",
         "done    world nuscenes",
         "done    world semantickitti",
     ]
     called = [line.split()[1] for line in (tmp_path / "calls.txt").read_text().splitlines()]
-    assert set(called) == {"world", "features", "superpixels"}
+    assert set(called) == {"world", "features", "superpixels", "clusters"}
 
 
 def test_why_shows_the_chain_and_the_differences(done: Call) -> None:
