@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from lima_bench.lima import ranks
 from lima_bench.lima.clusters.groups import Groups
 from lima_bench.lima.company import Company
 from lima_bench.lima.draws import one_of_each, some
@@ -98,6 +99,24 @@ def test_a_bank_that_was_saved_goes_on():
     assert torch.equal(other.prototypes, bank.prototypes) and len(other) == 7
     other.begin(1, wanted=True)
     assert len(other) == 7
+
+
+def test_every_process_has_the_prototypes_of_the_first():
+    def work(report):
+        torch.distributed.init_process_group("gloo")
+        bank = _bank(n=3, size=100)
+        if ranks.rank() == 0:
+            bank.add(bundles())
+        torch.manual_seed(ranks.rank())
+        bank.begin(1, wanted=True)
+        own = bank.prototypes.flatten()
+        everyone = [torch.zeros_like(own) for _ in range(2)]
+        torch.distributed.all_gather(everyone, own)
+        return torch.stack(everyone).numpy()
+
+    first, second = ranks.run_on(2, work, lambda *_: None)
+    assert first.any() and np.array_equal(first, second)
+    assert ranks.from_first(torch.ones(2)).tolist() == [1, 1]
 
 
 def test_some_draws_each_item_at_most_once():

@@ -147,6 +147,24 @@ def test_killed_and_resumed_gives_the_same_bits(source, caches, tmp_path: Path, 
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.filterwarnings("ignore:BatchNorm is not synchronised")
+def test_two_devices_keep_banks_of_their_own_and_resume(source, caches, tmp_path: Path) -> None:
+    lesson = _lesson(source, caches, "gcc3d")
+    lesson = replace(lesson, recipe=RECIPE.model_copy(update={"batch_size": 1}))
+    whole, cut = tmp_path / "whole.safetensors", tmp_path / "cut.safetensors"
+    scores = pretrain(lesson, seed=0, folder=tmp_path / "a", checkpoint=whole, devices=2)
+    assert scores["final_harmony"] != 0
+
+    def kill(done, total, metrics=None) -> None:
+        if done == 5:
+            raise _Killed
+
+    with pytest.raises(_Killed):
+        pretrain(lesson, seed=0, folder=tmp_path / "b", checkpoint=cut, devices=2, report=kill)
+    pretrain(lesson, seed=0, folder=tmp_path / "b", checkpoint=cut, devices=2)
+    assert whole.read_bytes() == cut.read_bytes()
+
+
 def test_loading_processes_change_nothing(source, caches, tmp_path) -> None:
     lesson = replace(
         _lesson(source, caches, "gcc3d"),
