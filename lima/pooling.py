@@ -1,7 +1,7 @@
-"""Means over groups: of points per group, and of upsampled pixels per superpixel.
+"""Means and maxima over groups: of points per group, and of upsampled pixels per superpixel.
 
-Offers `group_mean` and `superpixel_means`. Both divide by ``count + 1e-6``, as SLidR's published
-code does, so an empty group has mean 0.
+Offers `group_mean`, `group_max` and `superpixel_means`. Means divide by ``count + 1e-6``, as
+SLidR's published code does, so an empty group has mean 0.
 """
 
 from __future__ import annotations
@@ -26,6 +26,20 @@ def group_mean(
     total = values.new_zeros((n_groups, values.shape[1])).index_add(0, group, values)
     count = torch.bincount(group, minlength=n_groups)
     return total / (count[:, None].to(values.dtype) + _SOFT_COUNT), count
+
+
+def group_max(
+    values: Float[Tensor, "rows width"], group: Int[Tensor, " rows"], n_groups: int
+) -> Float[Tensor, "groups width"]:
+    """Largest value of each channel over the rows of each group; zeros for a group without rows.
+
+    Rows that share the largest value share its gradient.
+    """
+    values = widen(values)
+    least = values.new_full((n_groups, values.shape[1]), -torch.inf)
+    place = group[:, None].expand_as(values)
+    largest = least.scatter_reduce(0, place, values, "amax")
+    return largest.masked_fill(largest.isneginf(), 0.0)
 
 
 def superpixel_means(

@@ -22,6 +22,7 @@ from lima_bench.lima.api import load_method
 from lima_bench.lima.backbones.catalogue import build_backbone
 from lima_bench.lima.batching import ImageInputs, Planner, PretrainBatches
 from lima_bench.lima.checkpoint import save_student
+from lima_bench.lima.clusters.store import Clusters
 from lima_bench.lima.features import CachedTeacher, Grids, ImageTeacher, LiveTeacher
 from lima_bench.lima.loop import fit
 from lima_bench.lima.methods.card import MethodCard
@@ -48,6 +49,7 @@ class Lesson:
         grids: Folder of cached teacher features; beside `teacher`, only its mean and std are read.
         teacher: A network that runs inside every step, instead of the cache.
         superpixels: Folder of cached superpixels.
+        clusters: Folder of cached 3D clusters.
     """
 
     method_card: MethodCard
@@ -58,6 +60,7 @@ class Lesson:
     grids: Path | None = None
     teacher: Teacher | None = None
     superpixels: Path | None = None
+    clusters: Path | None = None
 
 
 def new_student(settings: StudentSettings, *, bn_momentum: float, seed: int) -> Student:
@@ -150,12 +153,22 @@ def _check(lesson: Lesson) -> None:
         )
     if "superpixels" in needs and lesson.superpixels is None:
         raise UserError(where, "It needs superpixels.", "Build them first: lima-bench prepare.")
+    if "clusters" in needs:
+        _check_clusters(lesson.clusters, lesson.method_card.clusters, where)
     if not isinstance(lesson.method_settings, lesson.method_card.settings):
         raise UserError(
             where,
             f"Its settings are {type(lesson.method_settings).__name__}.",
             f"Give it {lesson.method_card.settings.__name__}.",
         )
+
+
+def _check_clusters(folder: Path | None, kind: str, where: str) -> None:
+    if folder is None:
+        raise UserError(where, "It needs 3D clusters.", "Build them first: lima-bench prepare.")
+    found = Clusters(folder).facts["kind"]
+    if found != kind:
+        raise UserError(folder, f"Here lie {found}.", f"Give {where} a folder of {kind}.")
 
 
 def _method(lesson: Lesson, learner: Student, seed: int, device: str) -> nn.Module:
@@ -219,6 +232,7 @@ def _batches(lesson: Lesson, method: type[nn.Module], seed: int, device: str) ->
 def _in_order(
     lesson: Lesson, method: type[nn.Module], order: Order, *, seed: int, device: str, **options: int
 ) -> PretrainBatches:
+    clustered = "clusters" in lesson.method_card.needs
     return PretrainBatches(
         lesson.source,
         lesson.student,
@@ -229,6 +243,7 @@ def _in_order(
         seed=seed,
         rank=ranks.rank(),
         with_maps=torch.device(device).type == "cpu",
+        clusters=Clusters(lesson.clusters) if clustered and lesson.clusters else None,
         **options,
     )
 

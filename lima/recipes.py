@@ -1,7 +1,7 @@
 """How training is done, as data: the settings a suite's recipe files may hold.
 
 Offers `VoxelSettings`, `GridBounds`, `InputSettings`, `Augmentation`, `ImageAugmentation`,
-`Optimiser`, `Schedule`, `MaskSource` and `PretrainRecipe`. Light: no torch.
+`Optimiser`, `Schedule`, `MaskSource`, `ClusterSettings` and `PretrainRecipe`. Light: no torch.
 `lima_bench.downstream.recipes` builds on it.
 """
 
@@ -267,6 +267,60 @@ class MaskSource(Settings):
             raise ValueError(what) from error
 
 
+class GroundSettings(Settings):
+    """The ground of a scan, by RANSAC; methods-spatial 5.2, assumed.
+
+    Attributes:
+        distance_m: A point this near to the plane lies on it.
+        tries: Planes through three random points that are looked at.
+        tilt_deg: How far the plane's normal may lean from z.
+    """
+
+    distance_m: float = 0.25
+    tries: int = 1000
+    tilt_deg: float = 20.0
+
+
+class SegmentSettings(Settings):
+    """Segments over two scans, by HDBSCAN; methods-spatial 5.2, assumed.
+
+    Attributes:
+        min_cluster_size: Points of the smallest segment.
+        min_samples: Points, itself included, that make a point's surroundings dense.
+    """
+
+    min_cluster_size: int = Field(default=20, ge=2)
+    min_samples: int = Field(default=5, ge=1)
+
+
+class InstanceSettings(Settings):
+    """Pseudo-instances of a scan, by DBSCAN; methods-spatial 9, assumed.
+
+    Attributes:
+        radius_m: Of a point's surroundings.
+        min_points: Points, itself included, that make them dense.
+        moving_m: A point farther than this from all points half a second before and after moves.
+        smallest: Points of the smallest instance.
+        largest: Points of the largest.
+        most: Instances per scan.
+    """
+
+    radius_m: float = 0.7
+    min_points: int = 10
+    moving_m: float = 0.3
+    smallest: int = 10
+    largest: int = 5000
+    most: int = 64
+
+
+class ClusterSettings(Settings):
+    """How points are grouped into 3D clusters, for methods that need them."""
+
+    ground: GroundSettings = GroundSettings()
+    segments: SegmentSettings = SegmentSettings()
+    pseudo_instances: InstanceSettings = InstanceSettings()
+
+
 class PretrainRecipe(TrainSettings):
     """Settings of a pretraining run.
 
@@ -279,6 +333,7 @@ class PretrainRecipe(TrainSettings):
         superpixels: SLIC segments per image, for methods that need them.
         semantic: Where semantic masks come from, for methods that need them; None: nowhere.
         instances: Where class-agnostic masks come from, likewise.
+        clusters: How points are grouped, for methods that need it; the clusters stage reads it.
         survey_frames: Frames, evenly spread, that a survey of the data set looks at, for methods
             that hold one; None: all, as published.
         images: Random crops and mirror images; None shows every image as it is, so that the
@@ -292,6 +347,7 @@ class PretrainRecipe(TrainSettings):
     superpixels: int = 150
     semantic: MaskSource | None = None
     instances: MaskSource | None = None
+    clusters: ClusterSettings = ClusterSettings()
     survey_frames: Annotated[int, Field(ge=1)] | None = None
     images: ImageAugmentation | None = None
 

@@ -11,6 +11,8 @@ from functools import partial
 from typing import Any
 
 from lima_bench.datasets.api import base_of
+from lima_bench.lima.clusters.kinds import VERSION as CLUSTERS_VERSION
+from lima_bench.lima.clusters.kinds import cluster_facts
 from lima_bench.lima.recipes import PretrainRecipe
 from lima_bench.suites.adopted import AdoptedCheckpoint
 from lima_bench.suites.job import Job, world_role
@@ -22,9 +24,8 @@ from lima_bench.suites.segments import Segmentation, mask_problem
 _NOT_HASHED = ("precision", "checkpoint_steps")
 """Settings of a recipe that decide how a run goes, not what it means: recorded, not hashed."""
 
-_ELSEWHERE = ("superpixels", "semantic", "instances")
-"""Settings of a recipe that enter by the key of the superpixels, if the method reads any."""
-
+_ELSEWHERE = ("superpixels", "semantic", "instances", "clusters")
+"""Settings of a recipe that enter by the key of a cached stage, if the method reads it."""
 
 Data = dict[str, Any] | list[dict[str, Any]]
 """What a job reads: of one data set, or of several at once."""
@@ -276,7 +277,7 @@ class Chain:
     def _caches(
         self, row: Row, recipe: Mapping[str, Any], data: Data, inputs: Mapping[str, str]
     ) -> dict[str, str]:
-        """The cached stages that the method reads: teacher features, superpixels."""
+        """The cached stages that the method reads: teacher features, superpixels, clusters."""
         card = self.known.card_of(row)
         features = partial(self._features, row, recipe, data, inputs)
         caches = {}
@@ -293,6 +294,10 @@ class Chain:
             config = {"image_size": size, "data": data, **masks}
             job = Job("superpixels", 1, config, inputs=read, runtime=segments.runtime)
             caches["superpixels"] = self._add(job)
+        if "clusters" in card.needs:
+            config = {**cluster_facts(card.clusters, recipe["clusters"]), "data": data}
+            job = Job("clusters", CLUSTERS_VERSION, config, inputs=inputs)
+            caches["clusters"] = self._add(job)
         return caches
 
     def _features(

@@ -96,7 +96,7 @@ def _prepare(  # noqa: PLR0913 - one argument an option
     accept_stale: AcceptStale = False,
     quiet: Quiet = False,
 ) -> None:
-    """Render or verify the data, cache teacher features and superpixels."""
+    """Render or verify the data, cache teacher features, superpixels and clusters."""
     from lima_bench.suites.verbs import run
 
     request = request_of(suite, profile, only, columns, None, store, data, sets, plugs)

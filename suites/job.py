@@ -12,7 +12,16 @@ from typing import Any
 
 from lima_bench.common.hashing import digest
 
-STAGES = ("world", "features", "superpixels", "adopt", "pretrain", "linear_probe", "finetune")
+STAGES = (
+    "world",
+    "features",
+    "superpixels",
+    "clusters",
+    "adopt",
+    "pretrain",
+    "linear_probe",
+    "finetune",
+)
 """Every stage, upstream first."""
 
 DOWNSTREAM = frozenset({"linear_probe", "finetune"})

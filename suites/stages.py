@@ -27,6 +27,7 @@ STAGE_FUNCTIONS = {
     "world": f"{_HERE}:render_world",
     "features": f"{_HERE}:cache_features",
     "superpixels": f"{_HERE}:cache_superpixels",
+    "clusters": f"{_HERE}:cache_clusters",
     "adopt": f"{_HERE}:adopt",
     "pretrain": f"{_HERE}:pretrain",
     "linear_probe": f"{_HERE}:linear_probe",
@@ -103,6 +104,23 @@ def cache_superpixels(context: Context) -> Outcome:
     return Outcome({"images": float(len(found.store.array)), **scores}, details)
 
 
+def cache_clusters(context: Context) -> Outcome:
+    """Group the points of every frame once."""
+    from lima_bench.lima.clusters.build import build_clusters
+    from lima_bench.lima.recipes import ClusterSettings
+
+    config = context.job.config
+    found = build_clusters(
+        source_of(context, "pretrain"),
+        config["kind"],
+        ClusterSettings.model_validate(config["settings"]),
+        context.artifact,
+        context.report,
+        processes=context.processes,
+    )
+    return Outcome({"frames": float(len(found))})
+
+
 def pretrain(context: Context) -> Outcome:
     """Teach a student; for a method that does not learn, write its first weights."""
     from lima_bench.lima.checkpoint import read_meta, save_student
@@ -132,6 +150,7 @@ def pretrain(context: Context) -> Outcome:
             grids=context.artifacts.get("features"),
             teacher=_live_teacher(config),
             superpixels=context.artifacts.get("superpixels"),
+            clusters=context.artifacts.get("clusters"),
         )
         scores = teach(
             lesson,

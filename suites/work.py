@@ -31,7 +31,16 @@ from lima_bench.suites.order import Event, Order
 
 Send = Callable[[Event], None]
 
-_PACKAGES = ("torch", "numpy", "numba", "scipy", "scikit-image", "lightning-fabric", "lima-bench")
+_PACKAGES = (
+    "torch",
+    "numpy",
+    "numba",
+    "scipy",
+    "scikit-image",
+    "scikit-learn",
+    "lightning-fabric",
+    "lima-bench",
+)
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ and its card; `lima_bench.lima.methods.catalogue` puts them in order.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from lima_bench.lima.recipes import Settings
 
@@ -66,6 +66,12 @@ class MethodCard(Settings):
     heads_2d: str = ""
     reconstruction: bool = False
     note: str = ""
+
+    @model_validator(mode="after")
+    def _clusters_are_named(self) -> Self:
+        if ("clusters" in self.needs) != bool(self.clusters):
+            raise ValueError("a method that needs clusters says which, and no other does")
+        return self
 
     @property
     def is_built(self) -> bool:

@@ -24,7 +24,7 @@ from lima_bench.suites.stages import PRELOAD, STAGE_FUNCTIONS
 from lima_bench.suites.tables import table_of
 from lima_bench.suites.verbs.show import print_table, table_json
 
-CACHED_STAGES = ("world", "features", "superpixels")
+CACHED_STAGES = ("world", "features", "superpixels", "clusters")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ def run(request: Request, manner: Manner) -> int:
 
 
 def prepare(request: Request, manner: Manner) -> int:
-    """Render or verify the data, cache teacher features and superpixels; returns the exit code."""
+    """Render or verify the data, fill every cache that jobs read; returns the exit code."""
     session, report = _work(request, manner, targets=CACHED_STAGES)
     plan = session.plan(accept_stale=manner.accept_stale, targets=CACHED_STAGES)
     if not manner.quiet:

@@ -18,8 +18,10 @@ from lima_bench.lima.api import (
 from lima_bench.lima.losses import unit_distance
 from lima_bench.lima.methods.card import MethodCard
 from lima_bench.lima.methods.cards.csc import CscSettings
+from lima_bench.lima.methods.cards.gcc3d import Gcc3dSettings
 from lima_bench.lima.methods.cards.hvdistill import HvdistillSettings
 from lima_bench.lima.methods.cards.lima import LimaSettings
+from lima_bench.lima.methods.cards.pointcontrast import PointcontrastSettings
 from lima_bench.lima.methods.cards.scalr import ScalrSettings
 from lima_bench.lima.methods.cards.slidr import SlidrSettings
 from lima_bench.lima.methods.cards.st_slidr import StSlidrSettings
@@ -77,6 +79,11 @@ def _failed(findings):
         ("ppkt", None),
         ("st_slidr", None),
         ("st_slidr", StSlidrSettings(tolerance="soft")),
+        ("seal", None),
+        ("pointcontrast", None),
+        ("pointcontrast", PointcontrastSettings(loss="hardest")),
+        ("gcc3d", None),
+        ("gcc3d", Gcc3dSettings(prototypes=4, refreshes=3, harmonise_from=0.3)),
         ("csc", None),
         ("csc", CscSettings(classes=6, refresh_every=0.3, csc_index_shift=True)),
         ("tricc", None),

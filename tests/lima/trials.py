@@ -80,15 +80,12 @@ def same_gradients(loss: torch.Tensor, expected: torch.Tensor, method: nn.Module
 
 def reached(method: nn.Module, batch: Batch) -> set[str]:
     """Parameters that one step moves, after checking that it moves nothing else."""
-    before = {name: value.clone() for name, value in method.state_dict().items()}
+    before = {name: value.detach().clone() for name, value in method.named_parameters()}
     optimiser = torch.optim.SGD([p for p in method.parameters() if p.requires_grad], lr=0.1)
     method(batch).total.backward()
     optimiser.step()
-    named = {name for name, _ in method.named_parameters()}
     return {
-        name
-        for name, value in method.state_dict().items()
-        if name in named and not torch.equal(value, before[name])
+        name for name, value in method.named_parameters() if not torch.equal(value, before[name])
     }
 
 

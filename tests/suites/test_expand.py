@@ -42,6 +42,7 @@ def test_the_paper_table_when_everything_is_built(expanded, known_with) -> None:
     assert stages(table) == {
         "features": 3,
         "superpixels": stages(table)["superpixels"],
+        "clusters": 1,
         "pretrain": 21 + 3,
         "linear_probe": 22 * 3,
         "finetune": 22 * 7 * 3,
@@ -50,7 +51,7 @@ def test_the_paper_table_when_everything_is_built(expanded, known_with) -> None:
 
 def test_what_is_not_built_is_missing_with_its_reason(known: Known, expanded) -> None:
     table = expanded("table1", "embedded", known)
-    assert (len(table.rows), len(table.columns)) == (10, 8)
+    assert (len(table.rows), len(table.columns)) == (14, 8)
     reasons = {(cell.row, cell.column): cell.missing for cell in table.cells}
     for row in table.rows:
         name = row.row.id
@@ -78,6 +79,9 @@ def test_frames_and_teachers_of_rows(known: Known, expanded) -> None:
     frames = {name: row.frames for name, row in rows.items()}
     assert frames == {
         "random": None,
+        "pointcontrast": 2,
+        "gcc3d": 1,
+        "ppkt": 1,
         "slidr": 1,
         "st_slidr": 1,
         "tricc": 2,
@@ -86,9 +90,11 @@ def test_frames_and_teachers_of_rows(known: Known, expanded) -> None:
         "hvdistill": 1,
         "superflow": 3,
         "scalr": 1,
+        "cleverdistiller": 1,
         "lima": 6,
     }
-    assert {name for name, row in rows.items() if row.teacher == "tiny"} == set(rows) - {"random"}
+    untaught = {"random", "pointcontrast", "gcc3d"}
+    assert {name for name, row in rows.items() if row.teacher == "tiny"} == set(rows) - untaught
 
 
 def test_controls_share_jobs_with_table1(known: Known, expanded) -> None:
@@ -135,6 +141,61 @@ def test_every_input_is_a_job_and_stands_before_its_reader(known: Known, expande
     score = next(cell.jobs[1] for cell in table.cells if cell.row == "slidr" and cell.jobs)
     found = [job.stage for job in table.upstream([score]).values()]
     assert found == ["world", "features", "superpixels", "pretrain", "linear_probe"]
+
+
+def test_clusters_are_shared_by_what_needs_the_same(known_with, write_suite, expanded) -> None:
+    """Their key holds kind, settings of that kind, and data: no teacher, no image, no seed."""
+    text = (
+        "schema: 1\nname: mine\ntitle: x\ndefaults: {pretrain_on: nuscenes}\nrows:\n"
+        "  - matrix: {teacher: [tiny, random_tiny], method: [seal]}\n    id: '{method}-{teacher}'\n"
+        "  - {id: gcc3d, method: gcc3d}\n  - {id: slidr, method: slidr}\n"
+        "columns:\n  - {id: c, task: linear_probe, on: nuscenes}\n"
+    )
+    suite = write_suite(text)
+    known = known_with(("seal", "gcc3d", "slidr"))
+
+    def found(*sets: str) -> dict[str, set[str]]:
+        jobs = expanded(suite, "embedded", known, sets, seeds=(0, 1)).jobs.values()
+        return {
+            name: {job.key for job in jobs if job.config.get(field) == name}
+            for field, name in (
+                ("kind", "segments"),
+                ("kind", "pseudo_instances"),
+                ("method", "seal"),
+                ("method", "gcc3d"),
+                ("method", "slidr"),
+            )
+        }
+
+    plain = found()
+    assert {name: len(keys) for name, keys in plain.items()} == {
+        "segments": 1,
+        "pseudo_instances": 1,
+        "seal": 4,
+        "gcc3d": 2,
+        "slidr": 2,
+    }
+    for change, names in (
+        ("segments.min_samples=4", {"segments", "seal"}),
+        ("pseudo_instances.most=9", {"pseudo_instances", "gcc3d"}),
+        ("ground.tries=9", {"segments", "pseudo_instances", "seal", "gcc3d"}),
+    ):
+        changed = found(f"pretrain.clusters.{change}")
+        assert {name for name in plain if not plain[name] & changed[name]} == names
+        assert all(plain[name] == changed[name] for name in set(plain) - names)
+
+
+def test_methods_without_a_teacher_need_no_images(known_with, write_suite, expanded) -> None:
+    text = (
+        "schema: 1\nname: mine\ntitle: x\ndefaults: {pretrain_on: semantickitti}\n"
+        "rows:\n  - {id: a, method: pointcontrast}\n"
+        "columns:\n  - {id: c, task: linear_probe, on: nuscenes}\n"
+    )
+    table = expanded(write_suite(text), "embedded", known_with(("pointcontrast",)))
+    assert stages(table) == {"world": 2, "pretrain": 1, "linear_probe": 1}
+    assert [row.teacher for row in table.rows] == [""]
+    (job,) = (job for job in table.jobs.values() if job.stage == "pretrain")
+    assert "teacher" not in job.config and set(job.inputs) == {"world semantickitti"}
 
 
 def test_seeds_are_chosen_by_command_line_then_suite_then_profile(known: Known, expanded) -> None:

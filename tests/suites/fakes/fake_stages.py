@@ -22,6 +22,7 @@ STAGES = {
         "world": "artifact",
         "features": "artifact",
         "superpixels": "artifact",
+        "clusters": "artifact",
         "adopt": "artifact",
         "pretrain": "artifact",
         "linear_probe": "score",
