@@ -75,10 +75,20 @@ class Chain:
         datasets = self.pretrain_on(row)
         if not datasets:
             return "no data: pretrain_on is not given"
-        blind = [name for name in datasets if not self.known.datasets[name].pictured]
-        if teacher and blind:
+        lacking = self._lacking(row, datasets)
+        return lacking or next(filter(None, map(self._data_problem, datasets)), "")
+
+    def _lacking(self, row: Row, datasets: Sequence[str]) -> str:
+        """What the row's method wants to see and a data set never has; empty if nothing."""
+        facts = {name: self.known.datasets[name] for name in datasets}
+        blind = [name for name, fact in facts.items() if not fact.pictured]
+        if self.teacher(row) and blind:
             return f"no images: {', '.join(blind)} has no cameras"
-        return next(filter(None, map(self._data_problem, datasets)), "")
+        wanted = "sweeps" in self.known.methods[row.method].needs
+        still = [name for name, fact in facts.items() if not fact.swept]
+        if wanted and still and self.settings(row).get("sweeps") != 0:
+            return f"no sweeps: no scans before a frame can be read of {', '.join(still)}"
+        return ""
 
     def column_problem(self, column: Column) -> str:
         """Why the column cannot be asked; empty if it can."""
