@@ -6,9 +6,9 @@ Offers `VoxelSettings`, `InputSettings`, `Augmentation`, `Optimiser`, `Schedule`
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Settings(BaseModel):
@@ -87,18 +87,24 @@ class Schedule(Settings):
 
     Attributes:
         kind: ``onecycle`` per step, ``cosine_epoch`` to 0 stepped once an epoch,
-            ``warmup_cosine`` per step, or ``constant``.
+            ``warmup_cosine`` per step, ``inverse_root`` per step, or ``constant``.
         warmup: Share of the run that warms up.
         div: onecycle: peak / first value.
         final_div: onecycle: first value / last value, so the end is peak / (div * final_div).
         final_lr: warmup_cosine: the last value.
+        decay: inverse_root: share of the run after which the peak has fallen to 0.71 of itself.
+        cooldown: inverse_root: share of the run, its last, that goes straight down to 0.
     """
 
-    kind: Literal["onecycle", "cosine_epoch", "warmup_cosine", "constant"] = "onecycle"
+    kind: Literal["onecycle", "cosine_epoch", "warmup_cosine", "inverse_root", "constant"] = (
+        "onecycle"
+    )
     warmup: float = 0.2
     div: float = 25.0
     final_div: float = 100.0
     final_lr: float = 0.0
+    decay: Annotated[float, Field(gt=0)] = 0.01
+    cooldown: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
 class Length(Settings):

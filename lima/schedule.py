@@ -37,6 +37,8 @@ def learning_rate(
         return _cosine(peak, 0.0, (step // steps_per_epoch) / epochs)
     if schedule.kind == "warmup_cosine":
         return _warmup_cosine(schedule, peak, step, total_steps)
+    if schedule.kind == "inverse_root":
+        return _inverse_root(schedule, peak, step, total_steps)
     return peak
 
 
@@ -64,3 +66,16 @@ def _warmup_cosine(schedule: Schedule, peak: float, step: int, total_steps: int)
     if step < turn:
         return peak * step / turn
     return _cosine(peak, schedule.final_lr, (step - turn) / (total_steps - turn))
+
+
+def _inverse_root(schedule: Schedule, peak: float, step: int, total_steps: int) -> float:
+    """Straight up from 0, down by ``1 / sqrt(1 + s / tau)``, straight down to 0 at the end.
+
+    s counts steps since the peak, tau is `decay` of the run. The last stretch begins with what the
+    root gives there and reaches 0 after the last step. As in ScaLR's branch ``scalr_plus``.
+    """
+    turn, fall = schedule.warmup * total_steps, (1 - schedule.cooldown) * total_steps
+    if step < turn:
+        return peak * step / turn
+    rate = peak / math.sqrt(1 + (min(step, fall) - turn) / (schedule.decay * total_steps))
+    return rate if step < fall else rate * (total_steps - step) / (total_steps - fall)
