@@ -25,7 +25,6 @@ from lima_bench.lima.synthetic import (
     without_pairs,
 )
 from lima_bench.lima.synthetic_batch import collate
-from lima_bench.lima.testing import conformance
 from lima_bench.lima.views import ScanInput, plan_views
 from tests.lima.overfit import losses
 
@@ -191,7 +190,7 @@ def test_the_teacher_is_bit_equal_after_a_step():
 
 
 def test_same_seed_same_loss_bit_for_bit():
-    found = [float(_method()(_batch(_method())).total) for _ in range(2)]
+    found = [_method()(_batch(_method())).total.item() for _ in range(2)]
     assert found[0] == found[1]
 
 
@@ -234,7 +233,7 @@ def test_nothing_to_compare_gives_zero_and_zero_gradients(hole):
     )
     loss = method(_batch(method, [[empty(scan) for scan in drive] for drive in drives]))
     loss.total.backward()
-    assert float(loss.total) == 0
+    assert loss.total.item() == 0
     for name, parameter in _trainable(method).items():
         assert parameter.grad is not None and not parameter.grad.any(), name
 
@@ -255,7 +254,7 @@ def test_saved_and_loaded_goes_on_alike():
     file.seek(0)
     other.load_state_dict(torch.load(file, weights_only=True))
     batch = _batch(one)
-    assert float(one(batch).total) == float(other(batch).total)
+    assert torch.equal(one(batch).total, other(batch).total)
 
 
 @pytest.mark.parametrize(
@@ -299,15 +298,6 @@ def test_a_rig_with_fewer_cameras_keeps_all():
     placed = accompanied([_drives()[0][1]], _drives()[:1], Superflow.company(settings))
     inputs = [one.input for one in placed]
     assert set(plan_views(Superflow, settings, inputs, np.random.default_rng(0)).cameras) == {None}
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [None, SuperflowSettings(cameras=1), SuperflowSettings(d2s="cosine", frames=2, sweeps=1)],
-)
-def test_conforms(settings):
-    findings = conformance(METHODS.get("superflow"), settings)
-    assert [finding for finding in findings if not finding.passed] == []
 
 
 def test_learns_one_batch_by_heart_with_the_cosine_term():
