@@ -128,7 +128,7 @@ def test_several_sets_hand_on_what_all_of_them_have(
 
 def test_who_has_sweeps() -> None:
     swept = {name for name in DATASETS.names() if issubclass(DATASETS.get(name), Swept)}
-    assert swept == {"nuscenes", "semantickitti", "scribblekitti"}
+    assert swept == {"nuscenes", "semantickitti", "scribblekitti", "waymo"}
 
 
 @pytest.mark.parametrize("name", ["embedded", "smoke"])
