@@ -34,6 +34,7 @@ from lima_bench.lima.student import Student
 from lima_bench.lima.superpixels import Superpixels
 from lima_bench.lima.survey import RollCall, Survey, calm
 from lima_bench.lima.teachers.load import Teacher
+from lima_bench.lima.tree import to_device
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,8 @@ def pretrain(
 
     Returns:
         Numbers of the run: ``steps``, ``epochs``, ``parameters`` of the student, and the mean of
-        each loss term over the last 5 % of steps as ``final_<term>``.
+        each loss term over the last 5 % of steps as ``final_<term>``; and what the method's
+        ``diagnose(batches)``, if it has one, says of the finished network.
 
     Raises:
         UserError: An input is missing or broken, or the loss is not finite.
@@ -132,10 +134,12 @@ def pretrain(
             device=device,
             workers=workers,
         )
+        said = {}
         if ranks.rank() == 0:
             save_student(checkpoint, learner, _meta(lesson, seed, steps))
+            said = _diagnosis(method, batches, range(max(0, steps - per_epoch), steps))
         final = {f"final_{name}": value for name, value in history.tail().items()}
-        return {"steps": float(steps), "epochs": steps / per_epoch, **final}
+        return {"steps": float(steps), "epochs": steps / per_epoch, **final, **said}
 
     return {**scores, **ranks.run_on(devices, work, report)}
 
@@ -261,6 +265,18 @@ def _survey(
     seed = derive_seed(seed, "survey")
     batches = _in_order(still, type(method), order, seed=seed, device=device, cache_bytes=0)
     return Survey(method, every, total_steps, batches, order.steps_per_epoch, workers)
+
+
+def _diagnosis(method: nn.Module, batches: PretrainBatches, steps: range) -> dict[str, float]:
+    """What the method says of the network as it is now, shown the batches of the last epoch."""
+    own: Any = getattr(method, "diagnose", None)
+    if own is None:
+        return {}
+    device = next(method.parameters()).device
+    method.eval()
+    with torch.no_grad():
+        told: dict[str, float] = own(to_device(batches[step], device) for step in steps)
+    return told
 
 
 def _meta(lesson: Lesson, seed: int, steps: int) -> dict[str, Any]:

@@ -186,8 +186,8 @@ class Schedule(Settings):
         div: onecycle: peak / first value.
         final_div: onecycle: first value / last value, so the end is peak / (div * final_div).
         final_lr: warmup_cosine: the last value.
-        decay: inverse_root: share of the run after which the square of the rate has halved.
-        cooldown: inverse_root: share of the run, at its end, in which it goes straight to 0.
+        decay: inverse_root: share of the run after which the peak has fallen to 0.71 of itself.
+        cooldown: inverse_root: share of the run, its last, that goes straight down to 0.
     """
 
     kind: Literal["onecycle", "cosine_epoch", "warmup_cosine", "inverse_root", "constant"] = (

@@ -87,11 +87,21 @@ class Chain:
         datasets = self.pretrain_on(row)
         if not datasets:
             return "no data: pretrain_on is not given"
-        blind = [name for name in datasets if not self.known.datasets[name].pictured]
-        if teacher and blind:
-            return f"no images: {', '.join(blind)} has no cameras"
-        lacking = next(filter(None, map(self._data_problem, datasets)), "")
+        lacking = self._lacking(row, datasets)
+        lacking = lacking or next(filter(None, map(self._data_problem, datasets)), "")
         return lacking or mask_problem(method, self.segmentation(row), self.identity.masks)
+
+    def _lacking(self, row: Row, datasets: Sequence[str]) -> str:
+        """What the row's method wants to see and a data set never has; empty if nothing."""
+        facts = {name: self.known.datasets[name] for name in datasets}
+        blind = [name for name, fact in facts.items() if not fact.pictured]
+        if self.teacher(row) and blind:
+            return f"no images: {', '.join(blind)} has no cameras"
+        wanted = "sweeps" in self.known.card_of(row).needs
+        still = [name for name, fact in facts.items() if not fact.swept]
+        if wanted and still and self.settings(row).get("sweeps") != 0:
+            return f"no sweeps: no scans before a frame can be read of {', '.join(still)}"
+        return ""
 
     def column_problem(self, column: Column) -> str:
         """Why the column cannot be asked; empty if it can."""

@@ -9,12 +9,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from lima_bench.common.errors import UserError, unknown_name
 from lima_bench.common.hashing import file_digest
-from lima_bench.datasets.api import DATASETS, Card
+from lima_bench.datasets.api import DATASETS, Card, Dataset, Swept
 from lima_bench.datasets.label_shares import CONVENTIONS
 from lima_bench.lima.backbones.catalogue import BACKBONES as BUILT_BACKBONES
 from lima_bench.lima.methods.card import MethodCard
@@ -63,6 +64,7 @@ class DatasetFacts:
         protocol: Whether papers tell how they split and score it.
         assumed: What the card assumes.
         pictured: Whether it has cameras.
+        swept: Whether scans before a frame can be read beside it.
     """
 
     title: str
@@ -72,6 +74,7 @@ class DatasetFacts:
     protocol: str = "published"
     assumed: tuple[str, ...] = ()
     pictured: bool = True
+    swept: bool = True
 
     @property
     def built(self) -> bool:
@@ -187,9 +190,10 @@ def gather() -> Known:
     datasets = {name: DatasetFacts(title) for name, title in PLANNED_DATASETS.items()}
     for name in DATASETS.names():
         reader = DATASETS.get(name)
-        datasets[name] = _facts(reader.card, reader.version)
+        facts = partial(_facts, reader)
+        datasets[name] = facts(reader.card)
         for variant in reader.card.variants:
-            datasets[f"{name}:{variant}"] = _facts(reader.card.variant(variant), reader.version)
+            datasets[f"{name}:{variant}"] = facts(reader.card.variant(variant))
     weights = {name: found for name, card in teachers.items() if (found := _weights(card))}
     return Known(
         methods=methods,
@@ -200,15 +204,16 @@ def gather() -> Known:
     )
 
 
-def _facts(card: Card, version: int) -> DatasetFacts:
+def _facts(reader: type[Dataset], card: Card) -> DatasetFacts:
     return DatasetFacts(
         title=card.title,
-        version=version,
+        version=reader.version,
         label_shares=card.label_shares,
         roles=card.roles,
         protocol=card.protocol,
         assumed=card.assumed,
         pictured=bool(card.cameras),
+        swept=issubclass(reader, Swept),
     )
 
 

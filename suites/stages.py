@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lima_bench.common.errors import UserError
-from lima_bench.datasets.api import base_of, open_dataset
+from lima_bench.datasets.api import Swept, base_of, open_dataset
 from lima_bench.datasets.join import joined
 from lima_bench.datasets.sample import Source
 from lima_bench.suites.job import world_role
@@ -224,7 +224,8 @@ def _source(context: Context, part: Mapping[str, Any], role: str) -> Source:
     name = part["dataset"]
     reader = open_dataset(name)
     frames = reader.frames(data_folder(context, name), part["splits"][role])
-    return Source(reader.card, frames, reader.load)
+    sweeps = reader.sweeps if isinstance(reader, Swept) else None
+    return Source(reader.card, frames, reader.load, sweeps=sweeps)
 
 
 def data_folder(context: Context, name: str) -> Path:

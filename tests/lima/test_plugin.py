@@ -17,6 +17,7 @@ from lima_bench.lima.api import (
 )
 from lima_bench.lima.losses import unit_distance
 from lima_bench.lima.methods.card import MethodCard
+from lima_bench.lima.methods.cards.cleverdistiller import CleverdistillerSettings
 from lima_bench.lima.methods.cards.csc import CscSettings
 from lima_bench.lima.methods.cards.gcc3d import Gcc3dSettings
 from lima_bench.lima.methods.cards.hvdistill import HvdistillSettings
@@ -25,6 +26,7 @@ from lima_bench.lima.methods.cards.pointcontrast import PointcontrastSettings
 from lima_bench.lima.methods.cards.scalr import ScalrSettings
 from lima_bench.lima.methods.cards.slidr import SlidrSettings
 from lima_bench.lima.methods.cards.st_slidr import StSlidrSettings
+from lima_bench.lima.methods.cards.superflow import SuperflowSettings
 from lima_bench.lima.methods.cards.tricc import TriccSettings
 from lima_bench.lima.rows import paired_rows
 from lima_bench.lima.testing import conformance
@@ -90,6 +92,14 @@ def _failed(findings):
         ("tricc", TriccSettings(renormalise_pool=False, mask_empty=True, matched=1.0, walks=9)),
         ("hvdistill", None),
         ("hvdistill", HvdistillSettings(bev_from=0.0, inner=8)),
+        ("scalr", ScalrSettings(head="mlp", head_width=16)),
+        ("superflow", None),
+        ("superflow", SuperflowSettings(cameras=1)),
+        ("superflow", SuperflowSettings(d2s="cosine", frames=2, sweeps=1)),
+        ("cleverdistiller", None),
+        ("cleverdistiller", CleverdistillerSettings(occupancy="voxel", head_norm="none")),
+        ("cleverdistiller", CleverdistillerSettings(head_layers=1, occupancy_weight=0)),
+        ("cleverdistiller", CleverdistillerSettings(head_layers=4, head_width="teacher")),
     ],
 )
 def test_built_in_methods_conform(name, settings):

@@ -10,6 +10,7 @@ import pytest
 
 from lima_bench.common.errors import UserError
 from lima_bench.lima.methods.catalogue import METHODS
+from lima_bench.lima.recipes import Settings
 from lima_bench.suites.chain import Identity
 from lima_bench.suites.expand import Expansion
 from lima_bench.suites.known import Known
@@ -359,3 +360,30 @@ def test_nothing_is_distilled_without_images(known: Known, write_suite, expanded
     )
     (cell,) = expanded(write_suite(text), "embedded", known).cells
     assert cell.missing == "no images: semantickitti has no cameras"
+
+
+@pytest.mark.parametrize(("sweeps", "missing"), [(2, True), (0, False)])
+def test_nothing_is_densified_without_sweeps(
+    known: Known, write_suite, expanded, sweeps: int, missing: bool
+) -> None:
+    class Dense(Settings):
+        sweeps: int = 2
+
+    card = known.methods["scalr"].model_copy(
+        update={"needs": ("features", "sweeps"), "settings": Dense}
+    )
+    still = replace(known.datasets["semantickitti"], swept=False)
+    known = replace(
+        known,
+        methods={**known.methods, "scalr": card},
+        datasets={**known.datasets, "semantickitti": still},
+    )
+    text = (
+        "schema: 1\nname: mine\ntitle: x\n"
+        f"rows:\n  - {{id: r, method: scalr, settings: {{sweeps: {sweeps}}}, "
+        "pretrain_on: semantickitti}\n"
+        "columns:\n  - {id: a, task: finetune, on: nuscenes}\n"
+    )
+    (cell,) = expanded(write_suite(text), "embedded", known).cells
+    reason = "no sweeps: no scans before a frame can be read of semantickitti"
+    assert cell.missing == (reason if missing else "")
