@@ -11,6 +11,7 @@ from typing import Literal
 
 from lima_bench.results.stats import Spread, apart, summarise
 from lima_bench.results.table import Cell, ColumnMeta, Flag, Footer, RowMeta, Table
+from lima_bench.results.units import fitted
 from lima_bench.results.verdict import State, Verdict, judge
 
 CellId = tuple[str, str]
@@ -103,6 +104,7 @@ def build_table(
         rules: Of the suite.
         notes: Warnings; columns that mix environments add theirs.
     """
+    columns = [_fitted(column, outcomes, references or {}) for column in columns]
     cells = _cells(rows, columns, outcomes, tuple(seeds), references or {}, rules or Rules())
     return Table(
         title=title,
@@ -115,6 +117,15 @@ def build_table(
         against=against,
         notes=(*notes, *_mixtures(columns, outcomes)),
     )
+
+
+def _fitted(
+    column: ColumnMeta, outcomes: Mapping[CellId, Outcome], references: Mapping[CellId, Reference]
+) -> ColumnMeta:
+    """The column in the unit that suits all that it will show."""
+    ours = [v for (_, c), o in outcomes.items() if c == column.id for v in o.values.values()]
+    theirs = [r.value for (_, c), r in references.items() if c == column.id]
+    return fitted(column, [*ours, *theirs])
 
 
 def with_average(
@@ -196,7 +207,9 @@ def _cell(
         flags=_flags(row, column, state, lacking),
         reason=_reason(outcome, state, lacking),
     )
-    return replace(cell, verdict=_verdict(cell, reference, rules))
+    # A cost depends on the machine, which no publication names: shown beside theirs, not judged.
+    judged = None if column.quantity else reference
+    return replace(cell, verdict=_verdict(cell, judged, rules))
 
 
 def _state(row: RowMeta, outcome: Outcome) -> State:
@@ -212,6 +225,7 @@ def _flags(
         "assumed": column.assumed,
         "protocol-assumed": bool(column.protocol),
         "limited": state is State.LIMITED,
+        "disturbed": state is State.DISTURBED,
         "partial": bool(lacking),
         "reconstruction": row.reconstruction,
         "reported": state is State.REPORTED,
@@ -236,7 +250,7 @@ def _verdict(cell: Cell, reference: Reference | None, rules: Rules) -> Verdict:
     return judge(
         cell.mean,
         cell.std,
-        cell.reference,
+        reference.value if reference else None,
         tolerance=rules.tolerance if own is None else own,
         spread=rules.spread,
         state=State.MISSING if partial else cell.state,

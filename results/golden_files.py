@@ -55,7 +55,7 @@ def read_golden(suite: str, profile: str, folder: Path = GOLDEN) -> dict[CellId,
 
 
 def to_golden(table: Table, *, tolerance: float, spread: float = 2.0) -> str:
-    """The table's finished cells as golden numbers.
+    """The scores of the table's finished cells as golden numbers; costs stay out.
 
     Args:
         table: Where they come from; holes, stale, limited and partial cells stay out.
@@ -71,6 +71,8 @@ def to_golden(table: Table, *, tolerance: float, spread: float = 2.0) -> str:
     n_written = 0
     for row, column, cell in table:
         if cell.mean is None or cell.state is not State.DONE or "partial" in cell.flags:
+            continue
+        if column.quantity:  # a cost is of its machine: nothing that another has to give again
             continue
         allowed = max(tolerance, spread * (cell.std or 0.0))
         std = "" if cell.std is None else repr(cell.std)

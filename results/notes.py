@@ -15,6 +15,7 @@ MARKS: Mapping[Flag, str] = {
     "reconstruction": "†",
     "stale": "‡",
     "limited": "§",
+    "disturbed": "∥",
     "partial": "¶",
     "assumed": "*",
 }
@@ -22,6 +23,7 @@ LEGEND: Mapping[Flag, str] = {
     "reconstruction": "reconstruction: parts of the method's publication could not be read",
     "stale": "stale: the code changed after this number was made",
     "limited": "limited: made on part of the data",
+    "disturbed": "measured beside other work: the next run measures it again, alone",
     "partial": "some seeds are missing",
     "assumed": "a setting of this column is stated by no source",
 }

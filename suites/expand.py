@@ -178,6 +178,8 @@ def _cell(chain: Chain, taught: TaughtRow, column: Column, seeds: Sequence[int])
     if missing:
         return CellPlan(row.id, column.id, missing=missing)
     if column.measure is not None:
+        if not chain.known.methods[row.method].learns:
+            return CellPlan(row.id, column.id, missing="nothing is taught: no cost")
         return CellPlan(row.id, column.id, jobs=taught.pretrain)
     jobs = {seed: chain.ask(row, column, taught.pretrain[seed], seed) for seed in seeds}
     return CellPlan(row.id, column.id, jobs=jobs)

@@ -16,6 +16,7 @@ from lima_bench.results.golden_files import write_golden
 from lima_bench.results.junit import to_junit
 from lima_bench.results.table import Table
 from lima_bench.results.verdict import exit_code
+from lima_bench.results.view import printed
 from lima_bench.suites.session import Request, open_session
 from lima_bench.suites.tables import Against, table_of
 
@@ -64,8 +65,9 @@ def check(request: Request, *, against: str | None, junit: Path | None, update: 
     if junit is not None:
         write_atomic(junit, to_junit(table))
     for row, column, cell in table:
-        numbers = "" if cell.mean is None else f"{cell.mean:8.2f}"
-        theirs = "" if cell.reference is None else f" against {cell.reference:.2f}"
+        unit = f" {column.unit}" if column.unit else ""
+        numbers = "" if cell.mean is None else f"{printed(column, cell.mean):>8}{unit}"
+        theirs = "" if cell.reference is None else f" against {printed(column, cell.reference)}"
         note = f"  ({cell.reason})" if cell.reason else ""
         typer.echo(f"{cell.verdict:13}{row.id:24}{column.id:12}{numbers}{theirs}{note}")
     return exit_code(table.judged())
@@ -109,6 +111,7 @@ def table_json(table: Table) -> dict[str, Any]:
             {
                 "row": row.id,
                 "column": column.id,
+                "metric": column.metric,
                 "value": cell.mean,
                 "std": cell.std,
                 "values": {str(seed): value for seed, value in cell.values.items()},
