@@ -163,6 +163,28 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Sweep:
+    """A scan between keyframes.
+
+    Attributes:
+        points: (N, 3) float32 metres, its own LiDAR frame, in file order.
+        intensity: (N,) float32, the file's value.
+        lidar_to_global: 4x4 at the sweep's time.
+        timestamp_s: Seconds, on the clock of the keyframes.
+    """
+
+    points: Float32
+    intensity: Float32
+    lidar_to_global: Float64
+    timestamp_s: float
+
+
+Sweeps = Callable[[Frame, int], tuple[Sweep, ...]]
+"""``sweeps(frame, n)``: the latest n scans before a keyframe, the latest first; fewer where the
+recording begins."""
+
+
+@dataclass(frozen=True)
 class Source:
     """Frames of one split and the way to load them: all that training code knows of a data set.
 
@@ -171,12 +193,14 @@ class Source:
         frames: In the data set's order (sequences as listed, time order inside).
         load: Reads one of `frames`.
         scales: Of the intensity column, by `Frame.dataset`, where frames are of several data sets.
+        sweeps: Reads the scans before one of `frames`; None where the data set has none.
     """
 
     card: Card
     frames: Sequence[Frame]
     load: Callable[[Frame], Sample]
     scales: Mapping[str, Intensity] = field(default_factory=dict)
+    sweeps: Sweeps | None = None
 
     def scale_of(self, frame: Frame) -> Intensity:
         """The scale of the intensity column of one frame."""

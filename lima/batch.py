@@ -41,6 +41,12 @@ class Scan:
         start: First row of this scan in `Batch.xyz`.
         stop: One past the last.
         lidar_to_global: 4x4 float64.
+        anchor: Number, in the batch, of the scan that it accompanies; its own if it was drawn for
+            the step (`lima_bench.lima.company`).
+        offset: Keyframes after its anchor; 0 too where the anchor stands in for a missing one.
+        dense: Whether earlier sweeps are among its points.
+        clusters: For each point, the 3D cluster that it belongs to, counted over an anchor and its
+            company; -1 for none. If the method asked for them.
         matches: With what came before, if the method asked for it (`lima_bench.lima.lookback`).
     """
 
@@ -50,6 +56,10 @@ class Scan:
     start: int
     stop: int
     lidar_to_global: Float[Tensor, "4 4"]
+    anchor: int
+    offset: int = 0
+    dense: bool = False
+    clusters: Int[Tensor, " points"] | None = None
     matches: Matches | None = None
 
 
@@ -71,6 +81,23 @@ class PairIndex:
 
 
 @dataclass(frozen=True)
+class Lenses:
+    """How the images of a batch look at the world.
+
+    Attributes:
+        scan: The scan whose LiDAR frame is meant.
+        intrinsic: Pixels of the resized image (`Images.size`), float64; pixel centres are whole
+            numbers.
+        camera_to_lidar: Camera at its own time to LiDAR at the scan's time, float64; camera axes
+            are x right, y down, z ahead.
+    """
+
+    scan: Int[Tensor, " images"]
+    intrinsic: Float[Tensor, "images 3 3"]
+    camera_to_lidar: Float[Tensor, "images 4 4"]
+
+
+@dataclass(frozen=True)
 class Images:
     """The images of a batch: as pixels, or already as the teacher's cached patch grids.
 
@@ -79,7 +106,10 @@ class Images:
         n_images: Scans times cameras.
         pixels: (images, 3, H, W) in 0..1, when the teacher runs inside the step.
         grids: (images, h, w, D) float16 from the cache, channels last.
-        superpixels: (images, H, W) ids per image from 0, when the method asked for them.
+        superpixels: (images, H, W) ids per image from 0, when the method asked for them; -1 where
+            a pixel belongs to no segment.
+        n_slots: One more than the largest id that any image of the data set has.
+        lenses: Intrinsics and poses.
     """
 
     size: tuple[int, int]
@@ -87,6 +117,33 @@ class Images:
     pixels: Float[Tensor, "images 3 H W"] | None = None
     grids: Float[Tensor, "images h w D"] | None = None
     superpixels: Int[Tensor, "images H W"] | None = None
+    n_slots: int = 0
+    lenses: Lenses | None = None
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Where in the run a batch stands.
+
+    Attributes:
+        step: From 0.
+        steps_per_epoch: Steps until frames come again.
+        total_steps: Of the whole run.
+    """
+
+    step: int
+    steps_per_epoch: int
+    total_steps: int
+
+    @property
+    def epoch(self) -> int:
+        """Epochs done."""
+        return self.step // self.steps_per_epoch
+
+    @property
+    def done(self) -> float:
+        """Share of the run that is done, 0 at its first step."""
+        return self.step / self.total_steps
 
 
 @dataclass(frozen=True)
@@ -94,14 +151,17 @@ class Batch:
     """One step's data, on one device.
 
     Attributes:
-        scans: The scans, in order.
+        scans: The scans: first those of the step's frames, then their company, as
+            `lima_bench.lima.company` orders it.
         xyz: Every point of every scan, un-augmented, in its own LiDAR frame, metres.
         voxels: The student's input; `Voxels.inverse` has one entry per row.
         source: For each row, the point (row of `xyz`) that it is an augmented copy of.
         view: For each row, the view it belongs to.
-        n_scan_views: Views 0..n-1 are the scans themselves, later ones are mixes.
+        motion: For each view, the 4x4 that moved its points: augmented from LiDAR frame.
+        n_scan_views: Views 0..n-1 are the scans themselves, later ones are mixes or second looks.
         pairs: Point-pixel pairs of the un-mixed scans.
         images: What the teacher looks at.
+        moment: Where in the run the step stands.
     """
 
     scans: tuple[Scan, ...]
@@ -109,6 +169,13 @@ class Batch:
     voxels: Voxels
     source: Int[Tensor, " rows"]
     view: Int[Tensor, " rows"]
+    motion: Float[Tensor, "views 4 4"]
     n_scan_views: int
     pairs: PairIndex
     images: Images
+    moment: Moment
+
+    @property
+    def n_anchors(self) -> int:
+        """How many of the scans were drawn for the step; the others keep them company."""
+        return sum(scan.anchor == number for number, scan in enumerate(self.scans))

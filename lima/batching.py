@@ -19,19 +19,39 @@ from torch.utils.data import Dataset
 from lima_bench.common.errors import UserError
 from lima_bench.common.seeds import derive_seed
 from lima_bench.datasets.images import read_image
-from lima_bench.datasets.sample import Camera, Float32, Frame, Int64, Sample, Source
-from lima_bench.lima.align import PlacedCloud
-from lima_bench.lima.batch import Batch, Images, Matches, PairIndex, Scan
+from lima_bench.datasets.sample import (
+    Camera,
+    Float32,
+    Frame,
+    Sample,
+    Source,
+    Sweep,
+)
+from lima_bench.lima.batch import Batch, Images, Matches, Moment
 from lima_bench.lima.cache import ByteCache
 from lima_bench.lima.clouds import Cloud, cloud_of_points, collate_clouds, scaled_intensity
+from lima_bench.lima.collate import (
+    Kept,
+    PairedSample,
+    batch_scan,
+    kept_cameras,
+    pair_index,
+    pose_of,
+    scan_input,
+    source_of,
+)
+from lima_bench.lima.company import Cast, company_of
+from lima_bench.lima.dense import densified
 from lima_bench.lima.features import Grids
+from lima_bench.lima.lenses import lenses_of
 from lima_bench.lima.lookback import PastMatches, Sighted, lookback_of
 from lima_bench.lima.order import Order
-from lima_bench.lima.pairs import Pairs, project
+from lima_bench.lima.pairs import project
 from lima_bench.lima.recipes import PretrainRecipe, Settings, StudentSettings
 from lima_bench.lima.resize import squeeze
+from lima_bench.lima.schedule import n_steps
 from lima_bench.lima.superpixels import Superpixels
-from lima_bench.lima.views import ScanInput, View, ViewPlan, plan_views
+from lima_bench.lima.views import View, plan_views
 
 CACHE_BYTES = 256 << 20
 """Of loaded scans and their pairs, per loading process."""
@@ -63,23 +83,6 @@ class Planner:
 
     method: type[Any]
     settings: Settings
-
-
-@dataclass(frozen=True)
-class PairedSample:
-    """A loaded scan with its pairs in the resized images."""
-
-    sample: Sample
-    pairs: Pairs
-
-    @property
-    def sighted(self) -> Sighted:
-        """As its successors look back at it."""
-        points, pose = self.sample.points, self.sample.lidar_to_global
-        assert pose is not None  # without one, nothing is paired
-        seen = np.zeros(len(points), dtype=bool)
-        seen[self.pairs.point] = True
-        return Sighted(PlacedCloud(points, pose), PlacedCloud(points[seen], pose))
 
 
 class PretrainBatches(Dataset[Batch]):
@@ -117,6 +120,8 @@ class PretrainBatches(Dataset[Batch]):
         self.seed, self.rank, self.with_maps = seed, rank, with_maps
         self._samples: ByteCache[PairedSample] = ByteCache(cache_bytes)
         self._pixels: ByteCache[Tensor] = ByteCache(cache_bytes)
+        self.total_steps = n_steps(recipe.length, order.steps_per_epoch)
+        self._cast = Cast(company_of(planner.method, planner.settings), source.frames)
         lookback = lookback_of(planner.method, planner.settings)
         self._past = lookback and PastMatches(lookback, source.frames, order, self._sighted)
 
@@ -126,41 +131,45 @@ class PretrainBatches(Dataset[Batch]):
         Raises:
             UserError: A file is missing or broken, or a frame has no pose.
         """
-        loaded = [self._load(int(number)) for number in self.order.frames_of(step)]
-        scans = [
-            ScanInput(one.sample.points, one.sample.frame.sequence, one.pairs) for one in loaded
-        ]
+        members = self._cast.members([int(number) for number in self.order.frames_of(step)])
+        loaded = [self._load(one.frame, dense=one.dense) for one in members]
+        scans = [scan_input(*both) for both in zip(members, loaded, strict=True)]
         plan = plan_views(
             self.planner.method, self.planner.settings, scans, self._rng("views", step)
         )
         starts = [0, *accumulate(len(one.sample.points) for one in loaded)]
         clouds = [self._cloud(view, loaded, step, n) for n, view in enumerate(plan.views)]
         samples = [one.sample for one in loaded]
+        kept = kept_cameras(members, samples, plan)
+        matches = self._matches(step, len(samples))
         return Batch(
-            scans=tuple(map(_scan, samples, starts, self._matches(step, len(samples)))),
+            scans=tuple(map(batch_scan, members, samples, starts, matches)),
             xyz=torch.from_numpy(np.concatenate([sample.points for sample in samples])),
             voxels=collate_clouds(clouds, self.student, with_maps=self.with_maps),
-            source=_source_of(plan.views, clouds, starts),
+            source=source_of(plan.views, clouds, starts),
             view=torch.from_numpy(np.repeat(np.arange(len(clouds)), [len(c.xyz) for c in clouds])),
+            motion=torch.from_numpy(np.stack([cloud.motion for cloud in clouds])),
             n_scan_views=len(samples),
-            pairs=_pair_index(loaded, plan, starts),
-            images=self._images(_kept_cameras(samples, plan)),
+            pairs=pair_index(loaded, kept, starts),
+            images=self._images(samples, kept),
+            moment=Moment(step, self.order.steps_per_epoch, self.total_steps),
         )
 
     def _rng(self, use: str, *parts: int) -> np.random.Generator:
         return np.random.default_rng(derive_seed(self.seed, use, *parts, self.rank))
 
-    def _load(self, number: int) -> PairedSample:
+    def _load(self, number: int, *, dense: bool = False) -> PairedSample:
         frame = self.source.frames[number]
-        return self._samples.get(frame.id, lambda: self._paired(frame))
+        return self._samples.get((frame.id, dense), lambda: self._paired(frame, dense=dense))
 
     def _sighted(self, number: int) -> Sighted:
         return self._load(number).sighted
 
     def _matches(self, step: int, n_scans: int) -> Sequence[Matches | None]:
-        return self._past.of_step(step) if self._past else (None,) * n_scans
+        found = self._past.of_step(step) if self._past else ()
+        return (*found, *[None] * (n_scans - len(found)))
 
-    def _paired(self, frame: Frame) -> PairedSample:
+    def _paired(self, frame: Frame, *, dense: bool) -> PairedSample:
         # Pretraining never looks at annotations: neither keep them nor let them be used.
         sample = replace(
             self.source.load(frame), labels=None, moving=None, boxes=None, ring=None, time_s=None
@@ -169,9 +178,20 @@ class PretrainBatches(Dataset[Batch]):
             raise UserError(
                 f"frame {frame.id}", "It has no pose.", "Pretrain on a data set that has poses."
             )
+        if dense:
+            sample = densified(sample, self._sweeps(frame))
         rounding = self.recipe.pair_rounding
         pairs = project(sample, rounding=rounding)
         return PairedSample(sample, pairs.resized(sample.cameras, self.recipe.image_size, rounding))
+
+    def _sweeps(self, frame: Frame) -> tuple[Sweep, ...]:
+        if self.source.sweeps is None:
+            raise UserError(
+                f"frame {frame.id}",
+                "The data set has no sweeps between keyframes.",
+                "Pretrain on one that has, or set the method's sweeps to 0.",
+            )
+        return self.source.sweeps(frame, self._cast.company.sweeps)
 
     def _cloud(self, view: View, loaded: Sequence[PairedSample], step: int, number: int) -> Cloud:
         """The view's points under its own random motion, the same for every method."""
@@ -188,14 +208,19 @@ class PretrainBatches(Dataset[Batch]):
         scale = self.source.scale_of(sample.frame)
         return scaled_intensity(sample.intensity, scale, self.student.inputs)
 
-    def _images(self, cameras: Sequence[Camera]) -> Images:
-        inputs = self.images
+    def _images(self, samples: Sequence[Sample], kept: Sequence[Kept]) -> Images:
+        inputs, size = self.images, self.recipe.image_size
+        shown = [(scan, one) for scan, one in enumerate(kept) if not one.shared]
+        cameras = [samples[scan].cameras[number] for scan, one in shown for number in one.cameras]
+        scan_of = [scan for scan, one in shown for _ in one.cameras]
         return Images(
-            size=self.recipe.image_size,
+            size=size,
             n_images=len(cameras),
             pixels=torch.stack([self._squeezed(c) for c in cameras]) if inputs.pixels else None,
             grids=inputs.grids.lookup(cameras) if inputs.grids else None,
             superpixels=inputs.superpixels.lookup(cameras) if inputs.superpixels else None,
+            n_slots=inputs.superpixels.slots if inputs.superpixels else 0,
+            lenses=lenses_of(cameras, scan_of, [pose_of(sample) for sample in samples], size),
         )
 
     def _squeezed(self, camera: Camera) -> Tensor:
@@ -205,52 +230,3 @@ class PretrainBatches(Dataset[Batch]):
                 read_image(camera), self.recipe.image_size, antialias=self.recipe.antialias
             ),
         )
-
-
-def _scan(sample: Sample, start: int, matches: Matches | None) -> Scan:
-    return Scan(
-        id=sample.frame.id,
-        sequence=sample.frame.sequence,
-        index=sample.frame.index,
-        start=start,
-        stop=start + len(sample.points),
-        lidar_to_global=torch.from_numpy(sample.lidar_to_global),
-        matches=matches,
-    )
-
-
-def _source_of(views: Sequence[View], clouds: Sequence[Cloud], starts: Sequence[int]) -> Tensor:
-    """For each row of the student's input, its point of the batch."""
-    rows = [
-        np.concatenate([starts[scan] + part for scan, part in view.parts])[cloud.point]
-        for view, cloud in zip(views, clouds, strict=True)
-    ]
-    return torch.from_numpy(np.concatenate(rows))
-
-
-def _kept(plan: ViewPlan, scan: int, n_cameras: int) -> Sequence[int]:
-    kept = plan.cameras[scan]
-    return range(n_cameras) if kept is None else kept
-
-
-def _kept_cameras(samples: Sequence[Sample], plan: ViewPlan) -> list[Camera]:
-    return [
-        sample.cameras[number]
-        for scan, sample in enumerate(samples)
-        for number in _kept(plan, scan, len(sample.cameras))
-    ]
-
-
-def _pair_index(loaded: Sequence[PairedSample], plan: ViewPlan, starts: Sequence[int]) -> PairIndex:
-    """The pairs of kept cameras; images count the kept ones, scan after scan."""
-    columns: list[Int64] = []
-    n_images = 0
-    for scan, (one, start) in enumerate(zip(loaded, starts, strict=False)):
-        kept = list(_kept(plan, scan, len(one.sample.cameras)))
-        image = np.full(len(one.sample.cameras), -1, dtype=np.int64)
-        image[kept] = n_images + np.arange(len(kept))
-        pairs, number = one.pairs, image[one.pairs.camera]
-        of_scan = np.stack([pairs.point + start, number, pairs.row, pairs.col])
-        columns.append(of_scan[:, number >= 0])
-        n_images += len(kept)
-    return PairIndex(*torch.from_numpy(np.concatenate(columns, axis=1)))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lima_bench.datasets.card import Card, Intensity
-from lima_bench.datasets.sample import Float32, Int64, Sample
+from lima_bench.datasets.sample import Float32, Float64, Int64, Sample
 from lima_bench.lima.augment import draw_motion, move
 from lima_bench.lima.backbones.catalogue import BACKBONES
 from lima_bench.lima.recipes import Augmentation, InputSettings, StudentSettings
@@ -27,11 +27,13 @@ class Cloud:
         xyz: (rows, 3) metres, after augmentation, in the order of the file.
         features: (rows, channels) input.
         point: (rows,) index of each in the scan that it was made from.
+        motion: 4x4 that moved the points: augmented from LiDAR frame.
     """
 
     xyz: Float32
     features: Float32
     point: Int64
+    motion: Float64
 
 
 def make_cloud(
@@ -64,8 +66,10 @@ def cloud_of_points(
     """
     kept = _within_range(points, student.inputs)
     xyz = points.take(kept, axis=0).astype(np.float32, copy=False)
+    motion = np.eye(4)
     if augmentation is not None:
-        xyz = move(xyz, draw_motion(augmentation, rng))
+        motion[:3, :3] = draw_motion(augmentation, rng)
+        xyz = move(xyz, motion[:3, :3])
     columns = {
         "x": xyz[:, 0],
         "y": xyz[:, 1],
@@ -73,7 +77,7 @@ def cloud_of_points(
         "intensity": intensity[kept],
     }
     features = np.column_stack([columns[channel] for channel in student.inputs.channels])
-    return Cloud(xyz, features.astype(np.float32, copy=False), kept)
+    return Cloud(xyz, features.astype(np.float32, copy=False), kept, motion)
 
 
 def scaled_intensity(intensity: Float32, scale: Intensity, inputs: InputSettings) -> Float32:

@@ -1,7 +1,8 @@
-"""Small made-up batches, a student and a teacher, for checking methods without any data.
+"""Small made-up recordings, a student and a teacher, for checking methods without any data.
 
-Offers `SyntheticScan`, `random_drive`, `collate`, `TinyStudent` and `GridTeacher`. A drive is a
-static cloud of landmarks seen from a moving sensor, so memory finds what it saw before.
+Offers `SyntheticScan`, `random_drive`, `Placed`, `alone`, `accompanied`, `TinyStudent` and
+`GridTeacher`; `lima_bench.lima.synthetic_batch` makes batches of them. A drive is a static cloud of
+landmarks seen from a moving sensor, so memory finds what it saw before.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lima_bench.common.seeds import derive_seed
-from lima_bench.lima.batch import Batch, Images, PairIndex, Scan
+from lima_bench.lima.batch import Images
 from lima_bench.lima.pairs import Pairs
 from lima_bench.lima.readout import Cells, OneCell
-from lima_bench.lima.views import ScanInput, ViewPlan, plain_plan
+from lima_bench.lima.views import ScanInput
 from lima_bench.lima.voxels import Voxels
 
 Grid = npt.NDArray[np.float32]
@@ -27,6 +28,8 @@ IMAGE_SIZE = (16, 24)
 GRID_SIZE = (4, 6)
 N_CAMERAS = 3
 N_SUPERPIXELS = 6
+CLUSTER_SIZE = 12
+"""Neighbouring landmarks that make up one 3D cluster; the first dozen belong to none."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class SyntheticScan:
         pairs: Point-pixel pairs within `IMAGE_SIZE`.
         grids: (cameras, h, w, D) teacher features.
         superpixels: (cameras, H, W) ids.
+        clusters: (N,) the 3D cluster of each point, -1 for none.
+        dense: Whether it stands for a cloud with earlier sweeps.
     """
 
     sequence: str
@@ -50,11 +55,68 @@ class SyntheticScan:
     pairs: Pairs
     grids: Grid
     superpixels: npt.NDArray[np.int64]
+    clusters: npt.NDArray[np.int64]
+    dense: bool = False
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A scan in its place in a batch.
+
+    Attributes:
+        scan: What is seen.
+        anchor: Number, in the batch, of the scan that it accompanies.
+        offset: Keyframes after that one.
+    """
+
+    scan: SyntheticScan
+    anchor: int
+    offset: int = 0
 
     @property
     def input(self) -> ScanInput:
         """What `plan_views` is told of it."""
-        return ScanInput(self.xyz, self.sequence, self.pairs)
+        scan = self.scan
+        return ScanInput(
+            scan.xyz,
+            scan.sequence,
+            scan.pairs,
+            anchor=self.anchor,
+            offset=self.offset,
+            dense=scan.dense,
+        )
+
+
+def alone(scans: Sequence[SyntheticScan]) -> list[Placed]:
+    """Scans of a step, without company."""
+    return [Placed(scan, number) for number, scan in enumerate(scans)]
+
+
+def accompanied(
+    scans: Sequence[SyntheticScan], drives: Sequence[Sequence[SyntheticScan]], company: Company
+) -> list[Placed]:
+    """Scans of a step with their company out of `drives`, in the order of a batch."""
+    placed = alone(scans)
+    for offset in company.offsets:
+        for number, (scan, drive) in enumerate(zip(scans, drives, strict=True)):
+            inside = 0 <= scan.index + offset < len(drive)
+            other = company.at_the_end == "other_side" and 0 <= scan.index - offset < len(drive)
+            step = offset if inside else -offset if other else 0
+            placed.append(Placed(drive[scan.index + step] if step else scan, number, step))
+    if company.sweeps:
+        placed += [Placed(_denser(scan), number) for number, scan in enumerate(scans)]
+    return placed
+
+
+def _denser(scan: SyntheticScan) -> SyntheticScan:
+    """Every point once more, a hand's breadth away, seen by the same pixel."""
+    pairs, n_points = scan.pairs, len(scan.xyz)
+    twice = Pairs(
+        np.concatenate([pairs.point, pairs.point + n_points]),
+        *(np.tile(column, 2) for column in (pairs.camera, pairs.row, pairs.col)),
+    )
+    xyz = np.concatenate([scan.xyz, scan.xyz + np.float32(0.1)])
+    return replace(scan, xyz=xyz, pairs=twice, clusters=np.tile(scan.clusters, 2), dense=True)
 
 
 def random_drive(
@@ -90,6 +152,7 @@ def _look(
         pairs=_random_pairs(len(xyz), rng),
         grids=rng.normal(size=(N_CAMERAS, *GRID_SIZE, width)).astype(np.float32),
         superpixels=rng.integers(0, N_SUPERPIXELS, (N_CAMERAS, *IMAGE_SIZE)),
+        clusters=np.arange(len(xyz)) // CLUSTER_SIZE - 1,
     )
 
 
@@ -105,105 +168,6 @@ def without_pairs(scan: SyntheticScan) -> SyntheticScan:
     """The same scan, seen by no camera."""
     nothing = np.zeros(0, dtype=np.int64)
     return replace(scan, pairs=Pairs(point=nothing, camera=nothing, row=nothing, col=nothing))
-
-
-def collate(
-    scans: Sequence[SyntheticScan],
-    plan: ViewPlan | None = None,
-    *,
-    augment_seed: int = 0,
-    dtype: torch.dtype = torch.float32,
-) -> Batch:
-    """A batch of these scans; every two neighbouring rows of a view share a voxel.
-
-    Args:
-        scans: In order.
-        plan: What the method wants to see; everything, if None.
-        augment_seed: Of the random rotation of the student's copies.
-        dtype: Of the voxels' and the images' features.
-    """
-    plan = plan or plain_plan([scan.input for scan in scans])
-    stops = np.cumsum([len(scan.xyz) for scan in scans])
-    starts = stops - [len(scan.xyz) for scan in scans]
-    cameras = [range(N_CAMERAS) if kept is None else kept for kept in plan.cameras]
-    source, view = _rows(plan, starts)
-    xyz = torch.from_numpy(np.concatenate([scan.xyz for scan in scans]))
-    return Batch(
-        scans=tuple(
-            Scan(
-                id=f"{scan.sequence}/{scan.index}",
-                sequence=scan.sequence,
-                index=scan.index,
-                start=int(start),
-                stop=int(stop),
-                lidar_to_global=torch.from_numpy(scan.pose),
-            )
-            for scan, start, stop in zip(scans, starts, stops, strict=True)
-        ),
-        xyz=xyz,
-        voxels=_voxels(xyz[source].to(dtype), view, len(plan.views), augment_seed),
-        source=source,
-        view=view,
-        n_scan_views=len(scans),
-        pairs=_pair_index(scans, starts, cameras),
-        images=_images(scans, cameras, dtype),
-    )
-
-
-def _rows(plan: ViewPlan, starts: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-    source = [[starts[number] + part for number, part in view.parts] for view in plan.views]
-    flat = [np.concatenate(parts) for parts in source]
-    view = np.repeat(np.arange(len(flat)), [len(rows) for rows in flat])
-    return torch.from_numpy(np.concatenate(flat)), torch.from_numpy(view)
-
-
-def _voxels(xyz: Tensor, view: Tensor, n_views: int, seed: int) -> Voxels:
-    generator = torch.Generator().manual_seed(seed)
-    angle = torch.rand(n_views, generator=generator) * 2 * torch.pi
-    turn = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], 1).view(-1, 2, 2)
-    flat = (turn.to(xyz.dtype)[view] @ xyz[:, :2, None]).squeeze(2)
-    count = torch.bincount(view, minlength=n_views)
-    place = torch.arange(len(view)) - (count.cumsum(0) - count)[view]
-    keys, inverse = torch.unique(torch.stack([view, place // 2], 1), dim=0, return_inverse=True)
-    first = torch.full((len(keys),), len(view)).scatter_reduce(
-        0, inverse, torch.arange(len(view)), "amin"
-    )
-    coords = torch.cat([keys, torch.zeros(len(keys), 2, dtype=keys.dtype)], 1)
-    features = torch.cat([flat, xyz[:, 2:], torch.ones_like(xyz[:, 2:])], 1)[first]
-    return Voxels(coords, features, inverse, first, n_views)
-
-
-def _pair_index(
-    scans: Sequence[SyntheticScan],
-    starts: npt.NDArray[np.int64],
-    cameras: Sequence[Sequence[int]],
-) -> PairIndex:
-    columns: list[npt.NDArray[np.int64]] = []
-    n_images = 0
-    for scan, start, kept in zip(scans, starts, cameras, strict=True):
-        image = np.full(N_CAMERAS, -1)
-        image[list(kept)] = n_images + np.arange(len(kept))
-        pairs = scan.pairs
-        rows = np.isin(pairs.camera, list(kept))
-        columns.append(
-            np.stack([pairs.point + start, image[pairs.camera], pairs.row, pairs.col])[:, rows]
-        )
-        n_images += len(kept)
-    return PairIndex(*torch.from_numpy(np.concatenate(columns, axis=1)))
-
-
-def _images(
-    scans: Sequence[SyntheticScan], cameras: Sequence[Sequence[int]], dtype: torch.dtype
-) -> Images:
-    grids = [scan.grids[list(kept)] for scan, kept in zip(scans, cameras, strict=True)]
-    segments = [scan.superpixels[list(kept)] for scan, kept in zip(scans, cameras, strict=True)]
-    stacked = torch.from_numpy(np.concatenate(grids)).to(dtype)
-    return Images(
-        size=IMAGE_SIZE,
-        n_images=len(stacked),
-        grids=stacked,
-        superpixels=torch.from_numpy(np.concatenate(segments)),
-    )
 
 
 class TinyStudent(nn.Module):

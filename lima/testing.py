@@ -20,14 +20,18 @@ from torch import nn
 from lima_bench.common.errors import UserError
 from lima_bench.common.seeds import derive_seed
 from lima_bench.lima.api import Batch, Loss, MethodCard, Settings, load_method
+from lima_bench.lima.batch import Moment
+from lima_bench.lima.company import company_of
 from lima_bench.lima.synthetic import (
     GridTeacher,
+    Placed,
     SyntheticScan,
     TinyStudent,
-    collate,
+    accompanied,
     random_drive,
     without_pairs,
 )
+from lima_bench.lima.synthetic_batch import collate
 from lima_bench.lima.views import ViewPlan, plan_views
 
 
@@ -74,14 +78,17 @@ class _Trial:
         torch.manual_seed(derive_seed(seed, "build"))
         return self.method(self.settings, teacher or GridTeacher(), TinyStudent())
 
-    def plan(self, scans: Sequence[SyntheticScan]) -> ViewPlan:
+    def plan(self, placed: Sequence[Placed]) -> ViewPlan:
         """The views that the method asks for; the same at every call."""
-        rng = np.random.default_rng(derive_seed(0, "plan", scans[0].index))
-        return plan_views(self.method, self.settings, [scan.input for scan in scans], rng)
+        rng = np.random.default_rng(derive_seed(0, "plan", placed[0].scan.index))
+        return plan_views(self.method, self.settings, [one.input for one in placed], rng)
 
     def batch(self, scans: Sequence[SyntheticScan]) -> Batch:
-        """A batch of these scans as the method wants it."""
-        return collate(scans, self.plan(scans))
+        """A batch of these scans, one of each recording, with the company the method wants."""
+        company = company_of(self.method, self.settings)
+        placed = accompanied(scans, self.drives, company)
+        moment = Moment(scans[0].index, steps_per_epoch=2, total_steps=len(self.drives[0]))
+        return collate(placed, self.plan(placed), moment=moment)
 
     def steps(self) -> list[Batch]:
         """Two recordings, walked side by side."""
@@ -145,7 +152,9 @@ def _check_repeatable(trial: _Trial) -> None:
     for number, batch in enumerate(trial.steps()):
         one, other = _backward(first, batch), _backward(second, batch)
         _require(one == other, f"step {number}: {one} and {other} from the same seed")
-    plans = [trial.plan([drive[0] for drive in trial.drives]) for _ in range(2)]
+    company = company_of(trial.method, trial.settings)
+    placed = accompanied([drive[0] for drive in trial.drives], trial.drives, company)
+    plans = [trial.plan(placed) for _ in range(2)]
     same = all(
         np.array_equal(rows, others)
         for view, twin in zip(plans[0].views, plans[1].views, strict=True)

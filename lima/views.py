@@ -27,11 +27,18 @@ class ScanInput:
         xyz: (N, 3) float32, metres, LiDAR frame.
         sequence: The recording it belongs to.
         pairs: Its point-pixel pairs in the resized images; `Pairs.point` counts rows of `xyz`.
+        anchor: Number of the scan that it accompanies (`lima_bench.lima.company`); its own number,
+            or None, for a frame of the step.
+        offset: Keyframes after its anchor.
+        dense: Whether earlier sweeps are among its points. Its images are those of its anchor.
     """
 
     xyz: npt.NDArray[np.float32]
     sequence: str
     pairs: Pairs
+    anchor: int | None = None
+    offset: int = 0
+    dense: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,8 +57,9 @@ class ViewPlan:
     """Everything that a step shows: clouds to the student, images to the teacher.
 
     Attributes:
-        views: First one view per scan, in scan order, then the mixed ones.
-        cameras: Per scan, the camera numbers whose images and pairs are kept; None keeps all.
+        views: First one view per scan, in scan order, then mixed ones or second looks.
+        cameras: Per scan, the camera numbers whose images and pairs are kept; None keeps all, ()
+            none. A dense cloud keeps those of its anchor, whatever stands here.
     """
 
     views: tuple[View, ...]

@@ -41,6 +41,7 @@ class Voxels:
         features: Input features of each cell (of the first point that fell in it).
         inverse: For each point, its cell.
         first: For each cell, its first point.
+        xyz: The points themselves, after augmentation, metres.
         n_clouds: Number of clouds in the batch.
         level: The cells with their kernel maps, where the loader has built them.
     """
@@ -49,6 +50,7 @@ class Voxels:
     features: Float[Tensor, "voxels channels"]
     inverse: Int[Tensor, " points"]
     first: Int[Tensor, " voxels"]
+    xyz: Float[Tensor, "points 3"]
     n_clouds: int
     level: Level | None = None
 
@@ -100,6 +102,7 @@ def voxelise(
         features=torch.from_numpy(features.take(first, axis=0)),
         inverse=torch.from_numpy(inverse),
         first=torch.from_numpy(first),
+        xyz=torch.from_numpy(xyz),
         n_clouds=n_clouds,
         level=None if n_levels is None else Level.of_keys(voxel_keys, packing, n_levels),
     )

@@ -5,10 +5,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from lima_bench.datasets.card import Intensity
 from lima_bench.datasets.sample import Frame, Sample
+from lima_bench.lima.backbones.backbone import Backbone
 from lima_bench.lima.clouds import cloud_of_points, collate_clouds, make_cloud, scaled_intensity
 from lima_bench.lima.recipes import Augmentation, InputSettings, StudentSettings, VoxelSettings
 from lima_bench.lima.student import Student
@@ -102,8 +102,8 @@ def test_collated_rows_follow_cloud_after_cloud():
     assert torch.equal(voxels.features[voxels.inverse], fed)
 
 
-class _Doubled(nn.Module):
-    width = 4
+class _Doubled(Backbone):
+    width, n_levels = 4, 1
 
     def forward(self, voxels):
         return 2 * voxels.features

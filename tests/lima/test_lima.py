@@ -14,10 +14,11 @@ from lima_bench.lima.pairs import Pairs
 from lima_bench.lima.synthetic import (
     GridTeacher,
     TinyStudent,
-    collate,
+    alone,
     random_drive,
     without_pairs,
 )
+from lima_bench.lima.synthetic_batch import collate
 from lima_bench.lima.views import plan_views
 
 CVA = ["off", "mean", "mean_of_normalised", "center_weighted", "nearest_center", "max"]
@@ -32,7 +33,7 @@ def _method(kind=Lima, **settings):
 
 
 def _batch(method, scans, seed=0, **options):
-    inputs = [scan.input for scan in scans]
+    inputs = [one.input for one in alone(scans)]
     plan = plan_views(type(method), method.settings, inputs, np.random.default_rng(seed))
     return collate(scans, plan, dtype=torch.float64, **options)
 
@@ -194,7 +195,7 @@ def test_invariant_6_mixtures_are_chosen_from_coordinates_only():
     blind = [without_pairs(scan) for scan in scans]
     rngs = [np.random.default_rng(5) for _ in range(2)]
     plans = [
-        plan_views(Lima, LimaSettings(), [scan.input for scan in some], rng)
+        plan_views(Lima, LimaSettings(), [one.input for one in alone(some)], rng)
         for some, rng in zip((scans, blind), rngs, strict=True)
     ]
     for view, twin in zip(plans[0].views, plans[1].views, strict=True):

@@ -12,10 +12,11 @@ from lima_bench.lima.synthetic import (
     IMAGE_SIZE,
     GridTeacher,
     TinyStudent,
-    collate,
+    alone,
     random_drive,
     without_pairs,
 )
+from lima_bench.lima.synthetic_batch import collate
 from lima_bench.lima.views import ScanInput, View, ViewPlan, plain_plan, plan_views
 
 
@@ -59,7 +60,7 @@ def _written_out(method, batch):
 def test_value_and_gradients_equal_the_definition(cameras, student_input):
     method = _method(cameras=cameras, student_input=student_input)
     scans = _scans()
-    inputs = [scan.input for scan in scans]
+    inputs = [one.input for one in alone(scans)]
     plan = plan_views(Scalr, method.settings, inputs, np.random.default_rng(1))
     batch = collate(scans, plan, dtype=torch.float64)
     loss, expected = method(batch).total, _written_out(method, batch)
@@ -83,14 +84,14 @@ def test_pairs_of_points_that_the_student_does_not_see_do_not_count():
 def test_mixed_views_play_no_part():
     """A pair belongs to the scan's own view, wherever else its point turns up."""
     scans = _scans()
-    plain = plain_plan([scan.input for scan in scans])
+    plain = plain_plan([one.input for one in alone(scans)])
     twice = ViewPlan((*plain.views, plain.views[1]), plain.cameras)
     once, again = (collate(scans, plan, dtype=torch.float64) for plan in (plain, twice))
     assert row_of_point(again).tolist() == row_of_point(once).tolist() == list(range(80))
 
 
 def test_one_camera_means_its_pairs_only_and_every_camera_has_its_turn():
-    settings, inputs = ScalrSettings(cameras="one"), [scan.input for scan in _scans()]
+    settings, inputs = ScalrSettings(cameras="one"), [one.input for one in alone(_scans())]
     rng = np.random.default_rng(0)
     plans = [plan_views(Scalr, settings, inputs, rng) for _ in range(40)]
     assert all(len(kept) == 1 for plan in plans for kept in plan.cameras)
@@ -99,7 +100,7 @@ def test_one_camera_means_its_pairs_only_and_every_camera_has_its_turn():
 
 
 def test_visible_input_is_what_the_kept_cameras_see():
-    inputs = [scan.input for scan in _scans()]
+    inputs = [one.input for one in alone(_scans())]
     settings = ScalrSettings(cameras="one", student_input="visible")
     plan = plan_views(Scalr, settings, inputs, np.random.default_rng(0))
     for scan, view, kept in zip(inputs, plan.views, plan.cameras, strict=True):
@@ -136,4 +137,9 @@ def test_a_plan_without_a_view_per_scan_is_refused():
             return plan
 
     with pytest.raises(ValueError, match="one view"):
-        plan_views(Careless, ScalrSettings(), [s.input for s in _scans()], np.random.default_rng(0))
+        plan_views(
+            Careless,
+            ScalrSettings(),
+            [one.input for one in alone(_scans())],
+            np.random.default_rng(0),
+        )

@@ -13,10 +13,10 @@ from lima_bench.lima.synthetic import (
     N_SUPERPIXELS,
     GridTeacher,
     TinyStudent,
-    collate,
     random_drive,
     without_pairs,
 )
+from lima_bench.lima.synthetic_batch import collate
 from lima_bench.lima.views import View, ViewPlan
 
 

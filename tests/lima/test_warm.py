@@ -20,7 +20,7 @@ for grid in (VoxelSettings(), cartesian):
     for n_points in (0, 1, 50):
         points = np.random.default_rng(0).normal(0, 3, (n_points, 3)).astype(np.float32)
         points.flags.writeable = False
-        made = clouds.Cloud(points, points, np.arange(n_points))
+        made = clouds.Cloud(points, points, np.arange(n_points), np.eye(4))
         student = StudentSettings(backbone="minkunet_tiny", voxels=grid)
         voxels = clouds.collate_clouds([made, made], student, with_maps=True)
         Level.of(voxels.coords.int().T.contiguous().T, n_levels=2)

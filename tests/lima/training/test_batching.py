@@ -192,6 +192,8 @@ def test_every_method_gets_the_same_motions(make_source) -> None:
 class _Store:
     """Stands for a cache of images: one number per camera."""
 
+    slots = 9
+
     def lookup(self, cameras):
         codes = [int.from_bytes(camera.id.encode()) for camera in cameras]
         return torch.tensor(codes).reshape(-1, 1, 1, 1)
