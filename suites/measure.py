@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lima_bench.common.files import write_atomic
-from lima_bench.suites.company import Presence
+from lima_bench.suites.presence import Presence
 from lima_bench.suites.machine import machine_class
 from lima_bench.suites.memory import PeakMemory
 

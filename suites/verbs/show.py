@@ -11,7 +11,7 @@ import typer
 
 from lima_bench.common.errors import UserError
 from lima_bench.common.files import write_atomic
-from lima_bench.results.export import write_view
+from lima_bench.results.export import write_figures, write_view
 from lima_bench.results.golden_files import write_golden
 from lima_bench.results.junit import to_junit
 from lima_bench.results.table import Table
@@ -31,19 +31,23 @@ def show(request: Request, *, against: str | None, as_json: bool) -> int:
     return 0
 
 
-def export(request: Request, files: Mapping[str, Path], *, against: str | None) -> int:
-    """Write the table to `files` (ending to path); returns the exit code.
+def export(
+    request: Request, files: Mapping[str, Path], *, against: str | None, figures: Path | None = None
+) -> int:
+    """Write the table to `files` (ending to path), its curves to `figures`; returns the exit code.
 
     Raises:
-        UserError: No file is named.
+        UserError: No file is named, or there is nothing to draw.
     """
-    if not files:
+    if not files and figures is None:
         what = "Nothing says where to write."
-        how = "Add --csv F, --latex F, --markdown F or --html F."
+        how = "Add --csv F, --latex F, --markdown F, --html F or --figures DIR."
         raise UserError("lima-bench export", what, how)
     table = current_table(request, against)
     for ending, path in files.items():
         typer.echo(f"Written: {write_view(table, path, ending)}")
+    for path in write_figures(table, figures) if figures is not None else ():
+        typer.echo(f"Written: {path}")
     return 0
 
 
