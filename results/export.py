@@ -54,7 +54,8 @@ def write_figures(table: Table, folder: Path) -> tuple[Path, ...]:
     Raises:
         UserError: The table has nothing to draw, the disk is full or the place is read-only.
     """
-    from lima_bench.results.render.curves import as_png, as_svg, figures_of  # loads matplotlib
+    from lima_bench.results.render.curves import figures_of  # loads matplotlib
+    from lima_bench.results.render.pages import as_png, as_svg
 
     figures = figures_of(table)
     if not figures:

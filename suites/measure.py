@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from lima_bench.common.files import write_atomic
-from lima_bench.suites.presence import Presence
 from lima_bench.suites.machine import machine_class
 from lima_bench.suites.memory import PeakMemory
+from lima_bench.suites.presence import Presence
 
 _NOTE_S = 10.0
 _SUMS = ("wall_s", "cpu_s", "waited_s", "attempts")
