@@ -26,6 +26,8 @@ from lima_bench.results.render.strokes import (
 from lima_bench.results.table import ColumnMeta, RowMeta, Table
 from lima_bench.results.verdict import State
 
+_OWN_TIME = "without shared stages"
+
 Series = dict[tuple[str, str, str], list[RowMeta]]
 """Rows that differ in frames alone, by method, teacher and name."""
 
@@ -105,7 +107,7 @@ def _frames_panel(panel: Any, table: Table, series: Series, column: ColumnMeta) 
     panel.set_xlabel("frames")
     panel.set_title(f"{column.group}: {column.title}" if column.group else column.title)
     scale_axis(panel, column)
-    return sorted(names, key=lambda name: not name.bold)
+    return sorted(names, key=lambda name: (not name.bold, name.text == _OWN_TIME))
 
 
 def _labels_panel(
@@ -143,7 +145,7 @@ def _draw_own_time(
     xs, ys = zip(*points, strict=True)
     panel.plot(xs, ys, ":", color=colour, linewidth=1.3, zorder=2)
     middle = len(xs) // 2
-    return [Name("without shared stages", xs[middle], ys[middle], colour)]
+    return [Name(_OWN_TIME, xs[middle], ys[middle], colour)]
 
 
 def _series(table: Table) -> Series:

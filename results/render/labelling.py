@@ -75,7 +75,7 @@ def place_names(panel: Any, names: Sequence[Name]) -> None:
 def _offsets(text: str) -> Iterator[tuple[float, float]]:
     """Where the middle of a name may lie, seen from its point; the most usual places first."""
     aside, above = _width(text) / 2 + _GAP, _SIZE / 2 + _GAP
-    for reach in (1.0, 1.7):
+    for reach in (1.0, 1.7, 2.6):
         for x, y in ((0, above), (0, -above), (aside, 0), (-aside, 0)):
             yield x * (reach if y == 0 else 1), y * (reach if x == 0 else 1)
         for x in (aside * 0.85, -aside * 0.85):
