@@ -28,12 +28,15 @@ class Outcome:
         reason: One sentence for holes and for what is stale, limited or failed.
         environment: Where the numbers were made (device, precision, engine); a column that mixes
             several gets a warning.
+        distinct: False where one number serves every seed, such as the cost of a pretraining that
+            all seeds share: it has no spread.
     """
 
     values: Mapping[int, float] = field(default_factory=dict)
     state: State = State.DONE
     reason: str = ""
     environment: str = ""
+    distinct: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,7 +195,8 @@ def _cell(
     rules: Rules,
 ) -> Cell:
     state = _state(row, outcome)
-    spread = summarise(outcome.values.values())
+    values = list(outcome.values.values())
+    spread = summarise(values if outcome.distinct else values[:1])
     lacking = tuple(seed for seed in seeds if seed not in outcome.values) if spread else ()
     cell = Cell(
         row=row.id,

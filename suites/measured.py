@@ -76,7 +76,13 @@ def measure_outcome(plan: Plan, cell: CellPlan, column: Column) -> Outcome | Non
     elif reason := _disturbance(plan, used, column):
         state = State.DISTURBED
     classes = sorted({_class(record) for record in records})
-    return Outcome(values=numbers, state=state, reason=reason, environment="; ".join(classes))
+    return Outcome(
+        values=numbers,
+        state=state,
+        reason=reason,
+        environment="; ".join(classes),
+        distinct=len({jobs[seed] for seed in numbers}) > 1,
+    )
 
 
 def row_costs(plan: Plan, rows: Sequence[TaughtRow]) -> dict[str, Costs]:

@@ -1,7 +1,7 @@
 """What a column may ask of a row's pretraining itself: measures and their numbers. Pure.
 
-Offers `MEASURES`, `Measure`, `find_measure`, `value_of`, `shared_inputs`, `timed_jobs` and
-`ran_alone`. `lima_bench.suites.measure` takes the measures, in the job.
+Offers `MEASURES`, `Measure`, `find_measure`, `value_of`, `shared_inputs`, `timed_jobs`,
+`samples_of` and `ran_alone`. `lima_bench.suites.measure` takes the measures, in the job.
 
 A cached stage that pretraining reads (teacher features, superpixels) is paid for once and serves
 many rows. ``wall_hours`` leaves it out, ``wall_hours_with_shared`` counts it in whole, as if the
@@ -133,6 +133,20 @@ def timed_jobs(expansion: Expansion) -> frozenset[str]:
                 for key in cell.jobs.values():
                     timed.update(shared_inputs(expansion.jobs, key))
     return frozenset(timed)
+
+
+def samples_of(job: Job, scores: Mapping[str, float], world_size: int = 1) -> float | None:
+    """Scans that a training job showed, counted as often as it showed them; None for other jobs.
+
+    Args:
+        job: What was done.
+        scores: What it returned.
+        world_size: Processes that trained together; a recipe's batch is that of one.
+    """
+    steps, recipe = scores.get("steps"), job.config.get("recipe")
+    if not steps or recipe is None:
+        return None
+    return float(steps * recipe["batch_size"] * world_size)
 
 
 def ran_alone(record: Record) -> bool:

@@ -27,8 +27,9 @@ from lima_bench.results.store import Store
 from lima_bench.suites.code import lineage
 from lima_bench.suites.job import SPREADING, Job
 from lima_bench.suites.measure import Meter
-from lima_bench.suites.measures import ran_alone
+from lima_bench.suites.measures import ran_alone, samples_of
 from lima_bench.suites.order import Event, Order
+from lima_bench.suites.repeats import must_repeat
 
 Send = Callable[[Event], None]
 
@@ -159,7 +160,7 @@ def _do(
 
     try:
         outcome = observe.observed(order, store, run, _throttled(job.key, send, meter))
-        measured = meter.measured(artifact, samples=_samples(job, outcome))
+        measured = meter.measured(artifact, samples=samples_of(job, outcome.scores, _world_size()))
     finally:
         meter.close()
     record = Record(
@@ -175,7 +176,7 @@ def _do(
         measured=measured,
     )
     if again is not None:
-        _must_repeat(store, record, again)
+        must_repeat(store, record, again)
         record = replace(again, measured=measured)
     store.put(record)
     store.clear_partial(job.key)
@@ -186,37 +187,6 @@ def _meter(order: Order, state: Path, own_process: bool) -> Meter:
     spread = order.processes if order.job.stage in SPREADING else 1
     cores = max(spread, 1 + order.workers)
     return Meter(state, device=order.device, cores=cores, own_process=own_process)
-
-
-def _samples(job: Job, outcome: Outcome) -> float | None:
-    """Scans that a training job showed, counted as often as it showed them."""
-    steps, recipe = outcome.scores.get("steps"), job.config.get("recipe")
-    if not steps or recipe is None:
-        return None
-    # A batch is one rank's; Lightning Fabric and launchers tell how many there are.
-    return float(steps * recipe["batch_size"] * int(os.environ.get("WORLD_SIZE", "1")))
-
-
-def _must_repeat(store: Store, made: Record, kept: Record) -> None:
-    """A repeat that was only to be measured has to give what the record says, bit for bit.
-
-    Raises:
-        UserError: It gave something else, so its measures are not those of the record.
-    """
-    if made.fingerprint == kept.fingerprint:
-        return
-    pairs = {"checkpoint_digest": (made.details, kept.details)}
-    pairs |= {name: (made.scores, kept.scores) for name in sorted({*made.scores, *kept.scores})}
-    differing = [name for name, (new, old) in pairs.items() if new.get(name) != old.get(name)]
-    path = store.record_path(kept.stage, kept.key)
-    where = ", ".join(str(kept.provenance.get(name, "")) for name in ("device", "machine"))
-    raise UserError(
-        path,
-        f"Repeated alone to measure its time, this job gave another {(differing or ['record'])[0]}"
-        f" than the record, which was made on {where}.",
-        "Its measures were not taken over. Repeat it on that machine, or delete the record: the"
-        " next run does the job, and all that reads it, here.",
-    )
 
 
 def _context(store: Store, order: Order, state: Path, artifact: Path, report: Report) -> Context:
@@ -310,11 +280,15 @@ def _provenance(order: Order, code: str) -> dict[str, Any]:
         "dirty": order.dirty,
         "device": order.device.split(":")[0],
         "machine": platform.machine(),
-        "world_size": int(os.environ.get("WORLD_SIZE", "1")),
+        "world_size": _world_size(),
         "python": platform.python_version(),
         "packages": _versions(),
         **{name: value for name, value in order.job.runtime.items() if name == "precision"},
     }
+
+
+def _world_size() -> int:
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def _versions() -> dict[str, str]:

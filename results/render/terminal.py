@@ -157,7 +157,7 @@ def _ordering(ordering: Ordering) -> RenderableType:
 
 def _costs(shown: View) -> Grid:
     grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False)
-    grid.add_column("")
+    grid.add_column("", no_wrap=True)
     for title, _ in shown.costs:
         grid.add_column(title, justify="right")
     for row in shown.table.rows:

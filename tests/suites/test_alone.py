@@ -39,6 +39,7 @@ def call(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "160")
     monkeypatch.setattr(run_verb, "STAGE_FUNCTIONS", fake_stages)
+    monkeypatch.setattr(run_verb, "compile_ahead", lambda: None)
     meeting = tmp_path / "tmp"
     meeting.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(meeting))
@@ -131,6 +132,18 @@ def test_the_next_run_measures_again_alone_and_changes_nothing_else(
     assert own.measured["samples"] == own.config["recipe"]["batch_size"]
 
 
+def test_loops_are_compiled_before_times_are_taken_and_only_then(
+    beside: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled: list[str] = []
+    monkeypatch.setattr(run_verb, "compile_ahead", lambda: compiled.append("now"))
+    beside("run", "efficiency", *ROWS, "--columns", "memory,nus-lp", *RUN)
+    assert compiled == []
+    beside("run", "efficiency", *ROWS, *RUN)
+    beside("run", "efficiency", *ROWS, *RUN)
+    assert compiled == ["now"]
+
+
 def test_a_third_run_does_nothing(beside: Call, tmp_path: Path) -> None:
     beside("run", "efficiency", *ROWS, *RUN)
     calls = begun(tmp_path)
@@ -150,7 +163,7 @@ def test_a_repeat_that_gives_something_else_takes_nothing_over(
     (tmp_path / "behave.json").write_text('{"pretrain": "other"}')
     code, _, err = beside("run", "efficiency", *ROWS, *RUN)
     assert code == 2
-    assert "gave another steps than the record" in err
+    assert 'gave another "steps" than its record' in " ".join(err.split())
     assert "Its measures were not taken over." in " ".join(err.split())
     after = records(tmp_path)
     assert {k: r for k, r in after.items() if r.stage == "pretrain"} == {

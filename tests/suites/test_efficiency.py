@@ -10,12 +10,15 @@ import pytest
 
 from lima_bench.common.errors import UserError
 from lima_bench.lima.methods.catalogue import METHODS
+from lima_bench.results.build import build_table
 from lima_bench.results.reference import read_published, references
+from lima_bench.results.table import ColumnMeta, Footer, RowMeta
 from lima_bench.results.view import printed
 from lima_bench.suites.chain import Identity
 from lima_bench.suites.expand import Expansion
 from lima_bench.suites.known import Known
 from lima_bench.suites.load import load
+from lima_bench.suites.measured import measure_outcome
 from lima_bench.suites.measures import MEASURES, find_measure, shared_inputs, timed_jobs
 from lima_bench.suites.plan import make_plan
 from lima_bench.suites.schedule import Schedule
@@ -155,6 +158,28 @@ def test_a_stale_record_runs_whole_or_stays_if_it_is_accepted(known: Known, expa
     stale = make_plan(table, old, CODE, present=set(old))
     assert stale.todo and not any(step.again for step in stale.todo)
     assert make_plan(table, old, CODE, present=set(old), accept_stale=True).todo == []
+
+
+def test_one_pretraining_for_all_seeds_is_one_number(everything: Known, expanded) -> None:
+    table = expanded(
+        "efficiency", "paper", everything, identity=FILES, only="lima-6*", columns="hours,memory"
+    )
+    records = records_of(table, wall_hours=2.0, peak_memory_gb=29.0, alone=True)
+    plan = make_plan(table, records, CODE, present=set(records))
+    hours, memory = [measure_outcome(plan, cell, column) for cell, column in zip(
+        table.cells, table.columns, strict=True
+    )]  # fmt: skip
+    assert hours is not None and memory is not None
+    assert hours.values == dict.fromkeys((0, 1, 2), 4.0)  # its own and that of the features
+    assert memory.values == dict.fromkeys((0, 1, 2), 29.0)
+    assert not hours.distinct
+    built = build_table(
+        title="", suite="", profile="", rows=[RowMeta(id="r", title="")],
+        columns=[ColumnMeta(id="c", title="")], outcomes={("r", "c"): hours},
+        footer=Footer(version=""), seeds=(0, 1, 2),
+    )  # fmt: skip
+    cell = built.cells["r", "c"]
+    assert (cell.mean, cell.std, cell.n, cell.flags) == (4.0, None, 1, ())
 
 
 def complaint(columns: str, known: Known, write_suite) -> str:
