@@ -88,6 +88,25 @@ class Sight:
             shares=self.shares.index_select(0, samples),
         )
 
+    @classmethod
+    def of_features(cls, features: Float[Tensor, "rows width"]) -> Sight:
+        """Rows 0, 1, ... whose features are given as they are."""
+        rows = torch.arange(len(features) + 1, device=features.device, dtype=torch.int32)
+        shares = features.new_tensor([1.0, 0.0, 0.0, 0.0]).expand(len(features), 4)
+        return cls(rows[:-1].long(), rows, rows[:-1, None].expand(-1, 4), shares, features)
+
+    def averaged(self, group: Int[Tensor, " rows"], n_groups: int) -> Sight:
+        """One row per group: the mean of the features of its rows.
+
+        The means are made here and now: a group may be asked for by as many points as it has rows.
+        """
+        source = self.unpacked(widen(self.shares).dtype)
+        total = source.grids.new_zeros((n_groups, self.grids.shape[1]))
+        for part in block_slices(len(self), self.grids.shape[1], self.grids.device):
+            total.index_add_(0, group[part], source.features(part.start, part.stop))
+        count = torch.bincount(group, minlength=n_groups).clamp(min=1)
+        return Sight.of_features(total / count[:, None])
+
     def once(self) -> Sight:
         """One row per point: the first."""
         _, count = torch.unique_consecutive(self.point, return_counts=True)

@@ -38,10 +38,12 @@ class Lookback:
     Attributes:
         length: Keyframes before the current one, at most.
         radius_m: How far from a point its past neighbour may lie.
+        stride: Keyframes from one of them to the next.
     """
 
     length: int
     radius_m: float
+    stride: int = 1
 
 
 @dataclass(frozen=True)
@@ -101,9 +103,10 @@ class PastMatches:
         of one recording not have settled by then, a frame may be missing here: whoever holds it
         finds no match and searches for itself.
         """
-        walks: Walks[int] = Walks(self.lookback.length)
+        length, stride = self.lookback.length, self.lookback.stride
+        walks: Walks[int] = Walks(length, stride)
         found: list[tuple[int, ...]] = []
-        for earlier in range(max(0, step - 2 * self.lookback.length - _RUN_UP), step + 1):
+        for earlier in range(max(0, step - 2 * length * stride - _RUN_UP), step + 1):
             found = [self._visit(walks, int(number)) for number in self.order.frames_of(earlier)]
             walks.end_step()
         return found

@@ -1,8 +1,9 @@
 """LiMA's third idea: two scans of different recordings put together into one.
 
-Offers `partners` and `mix`, which returns index sets only: targets follow their points. Numpy, and
-blind to everything but coordinates, which count in each scan's own LiDAR frame. Operators:
-methods-temporal 3.5, after FrustumMix, LaserMix and PolarMix without their label-based parts.
+Offers `mixed_views`, `partners` and `mix`, which return index sets only: targets follow their
+points. Numpy, and blind to everything but coordinates, which count in each scan's own LiDAR frame.
+Operators: methods-temporal 3.5, after FrustumMix, LaserMix and PolarMix without their label-based
+parts.
 """
 
 from __future__ import annotations
@@ -24,11 +25,29 @@ Xyz = npt.NDArray[np.float32]
 Half = Callable[[Xyz], npt.NDArray[np.bool_]]  # which points lie in the second scan's part
 
 
-def mixed_views(scans: Sequence[ScanInput], kind: Mix, rng: np.random.Generator) -> list[View]:
-    """One mixed view per pair of scans; each scan is in at most one pair."""
+def mixed_views(
+    scans: Sequence[ScanInput],
+    kind: Mix,
+    rng: np.random.Generator,
+    *,
+    brought: Sequence[int] | None = None,
+) -> list[View]:
+    """One mixed view for every two scans of the step.
+
+    Args:
+        scans: All scans of the batch, those of the step first.
+        kind: Operator.
+        rng: The only source of chance.
+        brought: For each scan of the step, the scan that was brought along to be mixed with; None:
+            they are mixed with each other, each at most once.
+    """
     if kind == "none":
         return []
-    pairs = partners([scan.sequence for scan in scans], rng)
+    if brought is None:
+        pairs = partners([scan.sequence for scan in scans], rng)
+    else:
+        drawn = rng.permutation(len(brought))[: len(brought) // 2]
+        pairs = [(int(number), brought[number]) for number in drawn]
     return [mix(scans, pair, kind, rng) for pair in pairs]
 
 

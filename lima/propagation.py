@@ -1,8 +1,9 @@
 """LiMA's long-term propagation: what was seen now and before becomes one target per point.
 
-A `Sight` of now + the `Past` of the bank -> `target_points`, `fill_targets`. Rules:
-methods-temporal 3.4. The published figure shows a box named "feature pooling" without parameters,
-so the plain mean over the frames that reach a point is the default and the others are axes.
+A `Sight` of now + the `Past` of the bank -> `target_points`, `fill_targets`, and, where a voxel
+gets one target for all of its points, `averaged_by_voxel`. Rules: methods-temporal 3.4. The
+published figure shows a box named "feature pooling" without parameters, so the plain mean over the
+frames that reach a point is the default and the others are axes.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _BY_LIKENESS = ("sim_gate", "softmax_sim")
 
 @dataclass(frozen=True)
 class Past:
-    """What one past frame gives to the points of a scan.
+    """What one past frame gives to the points of a scan; a later one where the window is centred.
 
     Attributes:
         age: Frames between then and now.
@@ -98,6 +99,34 @@ def fill_targets(
     if past and settings.pool != "max":
         for part in parts:
             out[part] /= weight[part, None]
+
+
+def averaged_by_voxel(
+    rows: Int[Tensor, " meetings"],
+    met: Int[Tensor, " meetings"],
+    voxel: Int[Tensor, " rows"],
+    features: Float[Tensor, "targets width"],
+) -> tuple[Int[Tensor, " voxels"], Int[Tensor, " voxels"], Float[Tensor, "voxels width"]]:
+    """One target per voxel of the student's input: the mean of those that its rows meet.
+
+    Args:
+        rows: Rows of the student's input, with `met`: which target each meets.
+        met: As many.
+        voxel: Of each row.
+        features: Of each target.
+
+    Returns:
+        A row of each voxel that meets any target, the target of each, and their features.
+    """
+    taken, group = torch.unique(voxel[rows], return_inverse=True)
+    first = torch.full_like(taken, len(rows))
+    place = torch.arange(len(rows), device=rows.device)
+    first = first.scatter_reduce(0, group, place.to(first.dtype), "amin")
+    total = features.new_zeros((len(taken), features.shape[1]))
+    for part in block_slices(len(rows), features.shape[1], features.device):
+        total.index_add_(0, group[part], features[met[part]])
+    total /= torch.bincount(group, minlength=len(taken)).clamp(min=1)[:, None]
+    return rows[first.long()], torch.arange(len(taken), device=rows.device), total
 
 
 def _current(now: Sight, part: slice) -> Float[Tensor, "seen width"]:

@@ -37,11 +37,12 @@ class Walks(Generic[T]):
     """The newest frames of every recording that is being walked through.
 
     Args:
-        length: Past frames kept per walk; 0 keeps nothing.
+        length: Past frames handed out per walk; 0 keeps nothing.
+        stride: Only every so manieth frame, counted back from the current one, is handed out.
     """
 
-    def __init__(self, length: int) -> None:
-        self.length = length
+    def __init__(self, length: int, stride: int = 1) -> None:
+        self.length, self.stride = length, stride
         self._walks: list[Walk[T]] = []
 
     def visit(self, sequence: str, index: int, frame: T) -> tuple[tuple[int, T], ...]:
@@ -56,9 +57,9 @@ class Walks(Generic[T]):
         earlier = (w for w in self._walks if w.sequence == sequence and w.newest < index)
         walk = max(earlier, key=lambda walk: walk.newest, default=Walk[T](sequence, ()))
         self._walks = [other for other in self._walks if other is not walk]
-        frames = (*walk.frames, (index, frame))[-self.length :]
+        frames = (*walk.frames, (index, frame))[-self.length * self.stride :]
         self._walks.append(Walk(sequence, frames))
-        return walk.frames
+        return walk.frames[-self.stride :: -self.stride][::-1]
 
     def end_step(self) -> None:
         """Forget every walk that the step did not continue: it is over."""

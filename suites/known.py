@@ -1,23 +1,24 @@
 """What suites may name, and which of it is built: the facts that planning needs, without code.
 
-Offers `Known` and its facts (`Method`, `Teacher`, `DatasetFacts`, `Task`), and `gather`, which
+Offers `Known` and its facts (`DatasetFacts`, `Task`), `WithTimm`, and `gather`, which
 collects them from the registries, plug-ins included. Light: no torch.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
-from lima_bench.common.errors import UserError
+from lima_bench.common.errors import UserError, unknown_name
 from lima_bench.common.hashing import file_digest
 from lima_bench.datasets.api import DATASETS, Card
 from lima_bench.datasets.label_shares import CONVENTIONS
 from lima_bench.lima.methods.card import MethodCard
 from lima_bench.lima.methods.catalogue import METHODS
-from lima_bench.lima.teachers.catalogue import TEACHERS, TeacherCard
+from lima_bench.lima.teachers.catalogue import TEACHERS, TIMM, TeacherCard
 from lima_bench.lima.teachers.files import find_weights
 
 PLANNED_DATASETS = {
@@ -94,6 +95,34 @@ TASKS = {
     "detect": Task("detection"),
 }
 
+T = TypeVar("T")
+
+
+class WithTimm(Mapping[str, T]):
+    """A table of teachers that also answers for every ``timm:NAME``, once it is asked.
+
+    Args:
+        listed: What there is without timm.
+        look_up: Makes the entry of a name of timm; raises `UserError` where there is none.
+    """
+
+    def __init__(self, listed: Mapping[str, T], look_up: Callable[[str], T]) -> None:
+        self._listed, self._look_up = dict(listed), look_up
+
+    def __getitem__(self, name: str) -> T:
+        """The entry, looked up now if it is timm's."""
+        if name not in self._listed and name.startswith(TIMM):
+            self._listed[name] = self._look_up(name)
+        return self._listed[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Names that were listed or asked for."""
+        return iter(self._listed)
+
+    def __len__(self) -> int:
+        """How many those are."""
+        return len(self._listed)
+
 
 @dataclass(frozen=True)
 class Known:
@@ -130,6 +159,16 @@ class Known:
         }
         return sorted(tables[kind])
 
+    def fault(self, kind: str, name: str, where: str) -> UserError | None:
+        """What is wrong with naming `name` at the place `where`; None where it exists."""
+        if kind == "teacher" and name.startswith(TIMM):
+            try:
+                return None if name in self.teachers else unknown_name(where, kind, name, ())
+            except UserError as error:
+                return UserError(where, error.what, error.how)
+        names = self.names(kind)
+        return None if name in names else unknown_name(where, kind, name, names)
+
 
 def gather() -> Known:
     """Everything that is registered now, plug-ins included."""
@@ -143,7 +182,11 @@ def gather() -> Known:
             datasets[f"{name}:{variant}"] = _facts(reader.card.variant(variant), reader.version)
     weights = {name: found for name, card in teachers.items() if (found := _weights(card))}
     return Known(
-        methods=methods, teachers=teachers, weights=weights, datasets=datasets, foreign=_foreign()
+        methods=methods,
+        teachers=WithTimm(teachers, TEACHERS.get),
+        weights=WithTimm(weights, lambda name: _weights(TEACHERS.get(name))),
+        datasets=datasets,
+        foreign=_foreign(),
     )
 
 

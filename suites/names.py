@@ -49,7 +49,7 @@ def check_suite(draft: Draft, profile: Draft, known: Known) -> None:
 
 def check_profile(draft: Draft, recipes: Mapping[str, Recipe | None], known: Known) -> None:
     """Names in a profile, and that each recipe is of the kind that its place asks for."""
-    _check_one(draft, ("teacher",), "teacher", known.names("teacher"))
+    _check_known(draft, ("teacher",), "teacher", known)
     _check_world(draft)
     splits = draft.data.get("splits")
     for name in splits if isinstance(splits, dict) else ():
@@ -73,18 +73,23 @@ def _check_entry(
         value = entry.get(name)
         if isinstance(value, list):
             for number in range(len(value)):
-                _check_one(draft, (*place, name, number), kind, known.names(kind))
+                _check_known(draft, (*place, name, number), kind, known)
         elif name in entry:
-            _check_one(draft, (*place, name), kind, known.names(kind))
+            _check_known(draft, (*place, name), kind, known)
+
+
+def _check_known(draft: Draft, place: Place, kind: str, known: Known) -> None:
+    value = draft.value(place)
+    error = known.fault(kind, value, draft.quoted(place)) if isinstance(value, str) else None
+    if error is not None:
+        listing = f"   (lima-bench list {kind}s)" if kind in ("method", "dataset") else ""
+        draft.errors.append(UserError(error.where, error.what, error.how + listing))
 
 
 def _check_one(draft: Draft, place: Place, kind: str, names: Iterable[str]) -> None:
     value = draft.value(place)
     if isinstance(value, str) and value not in names:
-        where = draft.quoted(place)
-        error = unknown_name(where, kind, value, names)
-        listing = f"   (lima-bench list {kind}s)" if kind in ("method", "dataset") else ""
-        draft.errors.append(UserError(error.where, error.what, error.how + listing))
+        draft.errors.append(unknown_name(draft.quoted(place), kind, value, names))
 
 
 def _check_convention(draft: Draft, place: Place, known: Known) -> None:

@@ -1,7 +1,7 @@
 """LiMA (ICCV 2025): each point follows what all cameras said about its place, now and before.
 
 Per step: unify cameras (`cross_view`), undo the car's motion and pool with the memory bank
-(`align`, `memory`, `propagation`), distil into the scans and into mixtures of scans of different
+(`recall`, `memory`, `propagation`), distil into the scans and into mixtures of scans of different
 recordings (`mixing`). Targets are made before and apart from the student's augmentation, and only
 the current cloud enters the student. No method code was ever published; what the paper's figure
 leaves open is a setting, with the defaults of methods-temporal 3.2.
@@ -17,18 +17,21 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from lima_bench.lima.align import PlacedCloud, nearest
-from lima_bench.lima.api import Batch, Loss, PairIndex, Scan, Student, Teacher
-from lima_bench.lima.cross_view import Sight, observe
+from lima_bench.lima.api import Batch, Loss, Student, Teacher
+from lima_bench.lima.company import Company
 from lima_bench.lima.lookback import Lookback
 from lima_bench.lima.losses import mean_or_zero
 from lima_bench.lima.memory import Keyframe, MemoryBank
 from lima_bench.lima.methods.cards.lima import LimaSettings
 from lima_bench.lima.mixing import mixed_views
 from lima_bench.lima.projection import projected_distances
-from lima_bench.lima.propagation import Past, fill_targets, target_points
+from lima_bench.lima.propagation import Past, averaged_by_voxel, fill_targets, target_points
+from lima_bench.lima.recall import Glance, glance, recalled
 from lima_bench.lima.rows import meet
-from lima_bench.lima.views import ScanInput, ViewPlan, plain_plan
+from lima_bench.lima.views import ScanInput, View, ViewPlan, plain_plan
+
+_HIDDEN = 2048
+"""Width of the ``mlp`` head's hidden layer (ScaLR+, methods-temporal 1.5)."""
 
 
 @dataclass(frozen=True)
@@ -46,17 +49,15 @@ class Targets:
 
 @dataclass(frozen=True)
 class _Look:
-    """One scan, now and before.
+    """One scan, now and in the other frames of its window.
 
     Attributes:
-        start: Its first point in the batch.
-        now: What its cameras say.
-        past: What the memory says.
+        ours: What it shows now.
+        past: What the other frames say.
         point: The points of the scan that get a target.
     """
 
-    start: int
-    now: Sight
+    ours: Glance
     past: list[Past]
     point: Int[Tensor, " targets"]
 
@@ -68,22 +69,26 @@ class Lima(nn.Module):
         super().__init__()
         self.settings = settings
         self.teacher, self.student = teacher, student
-        self.head = nn.Linear(student.width, teacher.width)
-        self.bank = MemoryBank(settings.frames - 1)
+        deep = settings.head == "mlp"
+        self.lift = nn.Sequential(nn.Linear(student.width, _HIDDEN), nn.ReLU()) if deep else None
+        self.head = nn.Linear(_HIDDEN if deep else student.width, teacher.width)
+        self.bank = MemoryBank(settings.n_earlier, settings.stride)
 
     def forward(self, batch: Batch) -> Loss:
         """Distance of the student to the targets; the scans then enter the memory."""
-        targets = self.targets(batch)
+        settings, targets = self.settings, self.targets(batch)
+        features = targets.features
         rows, met = meet(batch.source, targets.point, len(batch.xyz))
+        if settings.targets == "voxel":
+            rows, met, features = averaged_by_voxel(rows, met, batch.voxels.inverse, features)
         table, places = self.student.cells(batch.voxels).addressed(rows)
-        distances = projected_distances(
-            table, places, self.head, targets.features, met, self.settings.distance
-        )
+        table = table if self.lift is None else self.lift(table)
+        distances = projected_distances(table, places, self.head, features, met, settings.distance)
         view, n_views = batch.view[rows], batch.voxels.n_clouds
-        loss = Loss(distill=self._mean(distances, view, 0, batch.n_scan_views))
-        if self.settings.mix != "none":
+        loss = Loss(distill=self._mean(distances, view, 0, batch.n_anchors))
+        if settings.mix != "none":
             mixed = self._mean(distances, view, batch.n_scan_views, n_views)
-            loss.terms["mix"] = self.settings.mix_weight * mixed
+            loss.terms["mix"] = settings.mix_weight * mixed
         return loss
 
     @torch.no_grad()
@@ -93,51 +98,36 @@ class Lima(nn.Module):
         Scans are taken in order, so two of one recording in a batch see each other.
         """
         grids = self.teacher(batch.images)
-        looks = [self._look(batch, scan, grids) for scan in batch.scans]
+        glances = [glance(batch, n, grids, self.settings) for n in range(len(batch.scans))]
+        looks = [look for n in range(batch.n_anchors) for look in self._looks(batch, glances, n)]
         self.bank.end_step()
-        point = torch.cat([look.point + look.start for look in looks])
-        features = looks[0].now.grids.new_empty((len(point), grids.shape[-1]))
+        point = torch.cat([look.point + look.ours.scan.start for look in looks])
+        features = glances[0].now.grids.new_empty((len(point), grids.shape[-1]))
         filled = 0
         for look in looks:
             part = features[filled : filled + len(look.point)]
-            fill_targets(part, look.point, look.now, look.past, self.settings)
+            fill_targets(part, look.point, look.ours.now, look.past, self.settings)
             filled += len(part)
         return Targets(point, features)
 
-    def _look(self, batch: Batch, scan: Scan, grids: Float[Tensor, "images h w width"]) -> _Look:
-        """What there is to know of one scan, which then enters the memory."""
-        xyz, pairs = batch.xyz[scan.start : scan.stop], _pairs_of(batch.pairs, scan)
-        now = observe(grids, pairs, batch.images.size, self.settings.cva)
-        past = [
-            Past(
-                scan.index - index,
-                frame.sight.on(grids.device),
-                self._rows(scan, xyz, index, frame),
-            )
-            for index, frame in self._remembered(scan, xyz, now)
-        ]
-        point = target_points(now, past, len(xyz), self.settings)
-        return _Look(scan.start, now, past, point)
+    def _looks(self, batch: Batch, glances: Sequence[Glance], anchor: int) -> list[_Look]:
+        """A scan of the step and the partner that came along with it: one window for both."""
+        ours = glances[anchor]
+        window = [*self._remembered(ours), *_later(glances, anchor)]
+        taught = [ours]
+        if self.settings.brings_partners:
+            taught.append(glances[batch.n_anchors + anchor])
+        return [self._look(one, window) for one in taught]
 
-    def _remembered(
-        self, scan: Scan, xyz: Float[Tensor, "points 3"], now: Sight
-    ) -> tuple[tuple[int, Keyframe], ...]:
+    def _look(self, ours: Glance, window: Sequence[tuple[int, Keyframe]]) -> _Look:
+        others = (entry for entry in window if entry[0] != ours.scan.index)
+        past = [recalled(ours, index, frame, self.settings) for index, frame in others]
+        return _Look(ours, past, target_points(ours.now, past, len(ours.xyz), self.settings))
+
+    def _remembered(self, ours: Glance) -> tuple[tuple[int, Keyframe], ...]:
         if self.bank.length == 0:
             return ()
-        sight = now.once()
-        frame = Keyframe(xyz[sight.point], scan.lidar_to_global.double(), sight.packed())
-        return self.bank.visit(scan.sequence, scan.index, frame)
-
-    def _rows(
-        self, scan: Scan, xyz: Float[Tensor, "points 3"], index: int, frame: Keyframe
-    ) -> Int[Tensor, " points"]:
-        """Where the scan's points lie in a past frame: as the loader found, or searched for now."""
-        if scan.matches is not None and index in scan.matches.indices:
-            return scan.matches.rows[scan.matches.indices.index(index)]
-        now = _placed(xyz, scan.lidar_to_global)
-        then = _placed(frame.xyz, frame.lidar_to_global)
-        found = torch.from_numpy(nearest(now, then, self.settings.radius_m))
-        return found.to(xyz.device)
+        return self.bank.visit(ours.scan.sequence, ours.scan.index, ours.keyframe())
 
     def _mean(
         self,
@@ -154,25 +144,33 @@ class Lima(nn.Module):
 
     @staticmethod
     def lookback(settings: LimaSettings) -> Lookback:
-        """The keyframes that the memory holds."""
-        return Lookback(settings.frames - 1, settings.radius_m)
+        """The keyframes that the memory holds, if the loader knows which of their points count."""
+        foreseen = settings.align == "nn" and settings.occlusion == "none"
+        length = settings.n_earlier if foreseen else 0
+        return Lookback(length, settings.radius_m, settings.stride)
+
+    @staticmethod
+    def company(settings: LimaSettings) -> Company:
+        """Partners to be mixed with come first, then the later frames of a centred window."""
+        later = tuple(settings.stride * (n + 1) for n in range(settings.n_later))
+        return Company(((-1,) if settings.brings_partners else ()) + later)
 
     @staticmethod
     def plan_views(
         settings: LimaSettings, scans: Sequence[ScanInput], rng: np.random.Generator
     ) -> ViewPlan:
-        """Every scan, then one mixture for every two scans."""
+        """Every scan of the step, then one mixture for every two; company is never shown alone."""
         plain = plain_plan(scans)
-        return ViewPlan((*plain.views, *mixed_views(scans, settings.mix, rng)), plain.cameras)
+        n_anchors = sum(scan.anchor in (None, number) for number, scan in enumerate(scans))
+        shown = 0 if settings.mix_only else n_anchors
+        hidden = [View(((n, np.zeros(0, np.int64)),)) for n in range(shown, len(scans))]
+        brought = range(n_anchors, 2 * n_anchors) if settings.brings_partners else None
+        drawn = scans if settings.brings_partners else scans[:n_anchors]
+        mixed = mixed_views(drawn, settings.mix, rng, brought=brought)
+        return ViewPlan((*plain.views[:shown], *hidden, *mixed), plain.cameras)
 
 
-def _placed(xyz: Float[Tensor, "points 3"], lidar_to_global: Float[Tensor, "4 4"]) -> PlacedCloud:
-    return PlacedCloud(xyz.float().cpu().numpy(), lidar_to_global.double().cpu().numpy())
-
-
-def _pairs_of(pairs: PairIndex, scan: Scan) -> PairIndex:
-    """The pairs of one scan, whose points count from 0."""
-    ours = torch.nonzero((pairs.point >= scan.start) & (pairs.point < scan.stop)).squeeze(1)
-    return PairIndex(
-        pairs.point[ours] - scan.start, pairs.image[ours], pairs.row[ours], pairs.col[ours]
-    )
+def _later(glances: Sequence[Glance], anchor: int) -> list[tuple[int, Keyframe]]:
+    """The company of a scan that comes after it; none where the recording ends."""
+    ours = (one for one in glances if one.scan.anchor == anchor and one.scan.offset > 0)
+    return [(one.scan.index, one.keyframe()) for one in ours]

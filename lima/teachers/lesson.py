@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from lima_bench.common.progress import Report, silent
 from lima_bench.common.seeds import derive_seed
 from lima_bench.lima.recipes import Settings
-from lima_bench.lima.teachers.load import IMAGENET_MEAN, IMAGENET_STD
+from lima_bench.lima.teachers.catalogue import IMAGENET_MEAN, IMAGENET_STD
 from lima_bench.lima.teachers.tiny import WIDTH
 
 GEOMETRY = ("log_distance", "height")

@@ -18,10 +18,7 @@ from lima_bench.common.errors import UserError
 from lima_bench.lima.checkpoint import read_weights
 from lima_bench.lima.teachers.catalogue import TEACHERS, TeacherCard
 from lima_bench.lima.teachers.files import find_weights, weights_digest
-from lima_bench.lima.teachers.weights import fill
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+from lima_bench.lima.teachers.weights import chosen, fill
 
 
 class Teacher(nn.Module):
@@ -40,8 +37,8 @@ class Teacher(nn.Module):
         self.card, self.width = card, card.width
         self.network = network.requires_grad_(False)
         shape = (1, 3, 1, 1)
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).reshape(shape), persistent=False)
-        self.register_buffer("std", torch.tensor(IMAGENET_STD).reshape(shape), persistent=False)
+        self.register_buffer("mean", torch.tensor(card.mean).reshape(shape), persistent=False)
+        self.register_buffer("std", torch.tensor(card.std).reshape(shape), persistent=False)
         self.eval()
 
     def train(self, mode: bool = True) -> Self:
@@ -54,7 +51,7 @@ class Teacher(nn.Module):
         """Features of images.
 
         Args:
-            pixels: RGB in 0..1; the ImageNet normalisation happens here.
+            pixels: RGB in 0..1; the card's normalisation (ImageNet's, mostly) happens here.
 
         Raises:
             UserError: The image size is not a multiple of the stride.
@@ -91,9 +88,9 @@ def load_teacher(name: str, weights: Path | None = None) -> Teacher:
     card = TEACHERS.get(name)
     path = find_weights(card, weights)
     weights_digest(card, weights)
-    module, factory_name = card.implementation.split(":")
-    factory: Callable[[], nn.Module] = getattr(importlib.import_module(module), factory_name)
+    module, factory_name, *arguments = card.implementation.split(":")
+    factory: Callable[..., nn.Module] = getattr(importlib.import_module(module), factory_name)
     with torch.device("meta"):
-        network = factory()
-    fill(network, read_weights(path), path)
+        network = factory(*arguments)
+    fill(network, chosen(card, read_weights(path)), path)
     return Teacher(card, network)

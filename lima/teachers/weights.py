@@ -1,6 +1,6 @@
 """Published tensors into our networks: same names, same shapes, or a message that names the tensor.
 
-Offers `fill`.
+Offers `chosen` (which of a file's tensors are the network's) and `fill`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,24 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from lima_bench.common.errors import UserError
+from lima_bench.lima.teachers.catalogue import TeacherCard
+
+
+def chosen(card: TeacherCard, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of the file that belong to the network of `card`, under its names.
+
+    Weights of one's own may come without the published file's prefix: then all of them count.
+    """
+    own = {
+        name.removeprefix(card.prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(card.prefix)
+    }
+    return {
+        card.inside + name: tensor
+        for name, tensor in (own or tensors).items()
+        if not name.startswith(card.dropped)
+    }
 
 
 def fill(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:

@@ -11,6 +11,8 @@ from typing import Any
 import typer
 
 from lima_bench.common.errors import UserError, unknown_name
+from lima_bench.common.optional import available
+from lima_bench.lima.teachers.catalogue import TIMM
 from lima_bench.suites.known import DatasetFacts, gather
 from lima_bench.suites.load import builtin
 from lima_bench.suites.session import load_plugs
@@ -115,10 +117,11 @@ def _methods() -> Lines:
 
 def _teachers() -> Lines:
     cards = gather().teachers
-    return [
-        (name, "" if card.implementation else _PLANNED, card.title)
+    built = [
+        (name, "" if card.implementation else _PLANNED, f"{card.title}, stride {card.stride}")
         for name, card in sorted(cards.items())
     ]
+    return [*built, (f"{TIMM}NAME", "" if available("timm") else "needs timm", "any model of timm")]
 
 
 def _datasets() -> Lines:

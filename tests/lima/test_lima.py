@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from lima_bench.lima.company import company_of
 from lima_bench.lima.methods.cards.lima import LimaSettings
 from lima_bench.lima.methods.cards.scalr import ScalrSettings
 from lima_bench.lima.methods.lima import Lima
@@ -14,6 +15,7 @@ from lima_bench.lima.pairs import Pairs
 from lima_bench.lima.synthetic import (
     GridTeacher,
     TinyStudent,
+    accompanied,
     alone,
     random_drive,
     without_pairs,
@@ -22,6 +24,7 @@ from lima_bench.lima.synthetic_batch import collate
 from lima_bench.lima.views import plan_views
 
 CVA = ["off", "mean", "mean_of_normalised", "center_weighted", "nearest_center", "max"]
+ALIGN = ["nn", "voxel", "reproject"]
 RULES = ["mean", "max", "decay", "sim_gate", "softmax_sim"]
 PLAIN = {"frames": 1, "cva": "off", "mix": "none"}
 
@@ -32,10 +35,12 @@ def _method(kind=Lima, **settings):
     return kind(settings, GridTeacher(), TinyStudent()).double()
 
 
-def _batch(method, scans, seed=0, **options):
-    inputs = [one.input for one in alone(scans)]
+def _batch(method, scans, seed=0, drives=(), **options):
+    company = company_of(type(method), method.settings)
+    placed = accompanied(scans, drives, company) if drives else alone(scans)
+    inputs = [one.input for one in placed]
     plan = plan_views(type(method), method.settings, inputs, np.random.default_rng(seed))
-    return collate(scans, plan, dtype=torch.float64, **options)
+    return collate(placed, plan, dtype=torch.float64, **options)
 
 
 def _drives(points=60, frames=4):
@@ -43,7 +48,23 @@ def _drives(points=60, frames=4):
 
 
 def _steps(method, drives=None, **options):
-    return [_batch(method, scans, **options) for scans in zip(*(drives or _drives()), strict=True)]
+    drives = drives or _drives()
+    return [_batch(method, scans, drives=drives, **options) for scans in zip(*drives, strict=True)]
+
+
+def _looked(scan):
+    """The scan with the pairs that its cameras truly make (`synthetic_batch`): 3 in a circle."""
+    found = []
+    for camera in range(3):
+        angle = camera * 2 * np.pi / 3
+        ahead = scan.xyz @ [np.cos(angle), np.sin(angle), 0]
+        right, down = scan.xyz @ [np.sin(angle), -np.cos(angle), 0], -scan.xyz[:, 2]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            u, v = 24 * right / ahead + 11.5, 24 * down / ahead + 7.5
+        seen = (ahead > 1) & (u > 0) & (u < 23) & (v > 0) & (v < 15)
+        point = np.flatnonzero(seen)
+        found.append([point, np.full_like(point, camera), v[seen].round(), u[seen].round()])
+    return replace(scan, pairs=Pairs(*np.concatenate(found, axis=1).astype(np.int64)))
 
 
 def _seen_once(scan):
@@ -57,9 +78,11 @@ def _gradients(method, loss):
     return torch.autograd.grad(loss, weights)
 
 
+@pytest.mark.parametrize("align", ALIGN)
 @pytest.mark.parametrize("distance", ["l2norm", "cosine", "mse", "smooth_l1"])
-def test_invariant_1_with_everything_off_it_is_scalr(distance):
-    lima, scalr = _method(**PLAIN, distance=distance), _method(Scalr, distance=distance)
+def test_invariant_1_with_everything_off_it_is_scalr(distance, align):
+    lima = _method(**PLAIN, distance=distance, align=align)
+    scalr = _method(Scalr, distance=distance)
     uneven = [random_drive("a", points=60)[0], random_drive("b", points=25)[0]]
     batch = _batch(lima, uneven)
     one, other = lima(batch).total, scalr(batch).total
@@ -78,22 +101,26 @@ def test_off_keeps_one_term_per_camera_that_sees_the_point():
     assert unified.point.tolist() == sorted(set(batch.pairs.point.tolist()))
 
 
+@pytest.mark.parametrize("align", ALIGN)
 @pytest.mark.parametrize("cva", CVA[1:])
-def test_invariant_2_unifying_single_cameras_changes_nothing(cva):
+def test_invariant_2_unifying_single_cameras_changes_nothing(cva, align):
     frames = 1 if cva == "mean_of_normalised" else 3  # unit features do weigh differently in means
-    drives = [tuple(_seen_once(scan) for scan in drive) for drive in _drives()]
-    on, off = (_method(cva=name, frames=frames, mix="frustum") for name in (cva, "off"))
+    drives = [tuple(_seen_once(_looked(scan)) for scan in drive) for drive in _drives(200)]
+    on, off = (_method(cva=name, frames=frames, align=align) for name in (cva, "off"))
     for batch in _steps(on, drives):
         torch.testing.assert_close(on(batch).total, off(batch).total, rtol=1e-12, atol=0)
 
 
+@pytest.mark.parametrize("align", ALIGN)
 @pytest.mark.parametrize("pool", RULES)
-def test_invariant_3_a_standing_car_changes_no_target(pool):
-    still = _drives()[0][0]
+def test_invariant_3_a_standing_car_changes_no_target(pool, align):
+    """A voxel that holds one point lends that point's own feature, so voxels are small here."""
+    still = _looked(_drives(200)[0][0])
     numbers = np.arange(1, 16).reshape(3, 1, 1, 5) ** 2 % 7 + 1.0  # exact in half precision
     still = replace(still, grids=np.broadcast_to(numbers, still.grids.shape).astype(np.float32))
-    lima = _method(pool=pool)
+    lima = _method(pool=pool, align=align, voxel_m=1e-3)
     first = lima.targets(_batch(lima, [still]))
+    assert len(first.point) > 10
     for index in range(1, 7):
         later = lima.targets(_batch(lima, [replace(still, index=index)]))
         place = {point: row for row, point in enumerate(later.point.tolist())}
@@ -102,20 +129,34 @@ def test_invariant_3_a_standing_car_changes_no_target(pool):
     assert len(later.point) >= len(first.point)
 
 
-def test_invariant_4_moving_the_whole_world_changes_no_target():
+@pytest.mark.parametrize("align", ALIGN)
+def test_invariant_4_moving_the_whole_world_changes_no_target(align):
     angle, far = 0.7, np.eye(4)
     far[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
     far[:3, 3] = (500, -200, 30)
     moved = [tuple(replace(s, pose=far @ s.pose) for s in drive) for drive in _drives()]
-    here, there = _method(), _method()
+    here, there = (_method(align=align, voxel_m=2.0) for _ in range(2))
     for batch, twin in zip(_steps(here), _steps(there, moved), strict=True):
         one, other = here.targets(batch), there.targets(twin)
         assert torch.equal(one.point, other.point)
         assert torch.equal(one.features, other.features)
 
 
-def test_memory_reaches_points_that_no_camera_sees_now():
-    union, current = _method(), _method(coverage="current")
+@pytest.mark.parametrize("align", ALIGN)
+@pytest.mark.parametrize("pool", ["mean", "max"])
+def test_invariant_4_the_order_of_the_bank_plays_no_part(pool, align, monkeypatch):
+    here, there = (_method(align=align, pool=pool, voxel_m=2.0) for _ in range(2))
+    visit = there.bank.visit
+    monkeypatch.setattr(there.bank, "visit", lambda *scan: visit(*scan)[::-1])
+    for batch in _steps(here):
+        one, other = here.targets(batch), there.targets(batch)
+        assert torch.equal(one.point, other.point)
+        torch.testing.assert_close(one.features, other.features, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("align", ALIGN)
+def test_memory_reaches_points_that_no_camera_sees_now(align):
+    union, current = (_method(align=align, coverage=c, voxel_m=2.0) for c in ("union", "current"))
     for step, batch in enumerate(_steps(union)):
         seen = set(batch.pairs.point.tolist())
         assert set(current.targets(batch).point.tolist()) == seen
@@ -123,20 +164,22 @@ def test_memory_reaches_points_that_no_camera_sees_now():
         assert (reached > seen) if step else (reached == seen)
 
 
-def test_invariant_5_the_bank_stays_in_its_recording_and_within_its_length():
-    lima = _method(frames=3)
+@pytest.mark.parametrize("align", ALIGN)
+def test_invariant_5_the_bank_stays_in_its_recording_and_within_its_length(align):
+    lima = _method(frames=3, align=align)
     for batch in _steps(lima):
         lima(batch)
     state = lima.bank.get_extra_state()
     kept = [(entry["sequence"], entry["index"]) for entry in state]
     assert kept == [("a", 2), ("a", 3), ("b", 2), ("b", 3)]
-    fresh = _method(frames=3)
+    fresh = _method(frames=3, align=align)
     other = _batch(lima, [replace(scan, sequence=f"new {scan.sequence}") for scan, *_ in _drives()])
     torch.testing.assert_close(lima(other).total, fresh(other).total, rtol=0, atol=0)
 
 
-def test_a_recording_that_a_step_leaves_out_is_over():
-    lima, fresh = _method(), _method()
+@pytest.mark.parametrize("align", ALIGN)
+def test_a_recording_that_a_step_leaves_out_is_over(align):
+    lima, fresh = (_method(align=align) for _ in range(2))
     first, second = _drives()
     for scan in (first[0], first[1], second[2]):
         lima(_batch(lima, [scan]))
@@ -155,8 +198,9 @@ def test_the_past_fades_with_the_frames_between():
     torch.testing.assert_close(made, torch.full_like(made, (5 + 0.25) / 1.25))
 
 
-def test_invariant_5_targets_carry_no_gradient_and_the_teacher_never_moves():
-    lima = _method()
+@pytest.mark.parametrize("align", ALIGN)
+def test_invariant_5_targets_carry_no_gradient_and_the_teacher_never_moves(align):
+    lima = _method(align=align)
     lima.teacher.gain.requires_grad_(True)
     optimiser = torch.optim.SGD(lima.parameters(), lr=1.0)
     for batch in _steps(lima)[:2]:
@@ -168,9 +212,10 @@ def test_invariant_5_targets_carry_no_gradient_and_the_teacher_never_moves():
     assert torch.equal(lima.teacher.gain, torch.ones(5))
 
 
-def test_invariant_6_mixed_rows_meet_the_targets_of_their_points():
+@pytest.mark.parametrize("align", ALIGN)
+def test_invariant_6_mixed_rows_meet_the_targets_of_their_points(align):
     """The mixed loss equals distilling the same rows by hand, in the scans' own targets."""
-    lima = _method(mix_weight=0.3)
+    lima = _method(mix_weight=0.3, align=align)
     for batch in _steps(lima):
         state = lima.bank.get_extra_state()
         targets = lima.targets(batch)
@@ -204,8 +249,9 @@ def test_invariant_6_mixtures_are_chosen_from_coordinates_only():
             assert np.array_equal(rows, others)
 
 
-def test_invariant_7_augmenting_the_student_changes_no_target():
-    one, other = _method(), _method()
+@pytest.mark.parametrize("align", ALIGN)
+def test_invariant_7_augmenting_the_student_changes_no_target(align):
+    one, other = (_method(align=align) for _ in range(2))
     for batch, turned in zip(_steps(one), _steps(other, augment_seed=9), strict=True):
         assert not torch.equal(batch.voxels.features, turned.voxels.features)
         state = one.bank.get_extra_state(), other.bank.get_extra_state()
@@ -214,9 +260,10 @@ def test_invariant_7_augmenting_the_student_changes_no_target():
         assert one(batch).total != other(turned).total
 
 
+@pytest.mark.parametrize("align", ALIGN)
 @pytest.mark.parametrize("reduce", ["pooled", "per_scan"])
-def test_invariant_7_no_targets_give_zero_and_zero_gradients(reduce):
-    lima = _method(reduce=reduce)
+def test_invariant_7_no_targets_give_zero_and_zero_gradients(reduce, align):
+    lima = _method(reduce=reduce, align=align)
     loss = lima(_batch(lima, [without_pairs(drive[0]) for drive in _drives()])).total
     loss.backward()
     assert loss.item() == 0
@@ -246,8 +293,9 @@ def test_a_batch_without_mixtures_has_a_mix_term_of_zero(reduce):
     assert loss.terms["distill"].item() > 0
 
 
-def test_a_saved_method_continues_to_the_bit(tmp_path):
-    one, other = _method(), _method()
+@pytest.mark.parametrize("align", ALIGN)
+def test_a_saved_method_continues_to_the_bit(align, tmp_path):
+    one, other = (_method(align=align, occlusion="zbuffer", stride=2) for _ in range(2))
     *early, last = _steps(one)
     for batch in early:
         one(batch)

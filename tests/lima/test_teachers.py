@@ -246,13 +246,23 @@ def test_torch_files_of_plain_tensors_are_read(tmp_path):
 
 
 def test_teacher_that_is_not_built_tells_why():
+    card = TEACHERS.get("vit_s")
+    planned = card.model_copy(update={"implementation": "", "missing": "It is not built yet."})
     with pytest.raises(UserError, match="not built yet"):
-        load_teacher("resnet50")
+        find_weights(planned)
 
 
 def test_unknown_teacher_shows_the_nearest():
     with pytest.raises(UserError, match='mean "vit_s"'):
         load_teacher("vit-s")
+
+
+def test_own_normalisation_of_a_card_is_used():
+    card = TEACHERS.get("tiny").model_copy(update={"mean": (0.5,) * 3, "std": (0.25, 0.5, 1.0)})
+    probe = nn.Module()
+    probe.forward = lambda pixels: pixels.permute(0, 2, 3, 1)
+    found = Teacher(card, probe)(torch.full((1, 3, 4, 4), 1.0))
+    assert found[0, 0, 0].tolist() == [2.0, 1.0, 0.5]
 
 
 def test_cards_and_file_search_load_no_torch():

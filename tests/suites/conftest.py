@@ -11,7 +11,7 @@ import pytest
 
 from lima_bench.lima.methods.card import MethodCard
 from lima_bench.lima.methods.catalogue import METHODS
-from lima_bench.lima.teachers.catalogue import TeacherCard
+from lima_bench.lima.teachers.catalogue import TEACHERS, TeacherCard
 from lima_bench.suites.chain import Identity
 from lima_bench.suites.expand import Expansion, expand
 from lima_bench.suites.known import PLANNED_DATASETS, TASKS, DatasetFacts, Known, Task
@@ -37,7 +37,7 @@ def _known_with(
             name=name, title=name, width=8, stride=4, file=name, source="", implementation=built
         )
 
-    names = ("resnet50", "vit_s", "vit_b", "vit_l", "tiny", "random_tiny")
+    names = TEACHERS.names()
     shares = {"default": "every-nth", "1%": "first"}
     return Known(
         methods={name: card(name) for name in METHODS.names()},

@@ -11,11 +11,10 @@ import torch
 from jaxtyping import Float
 
 from lima_bench.datasets.sample import Source
-from lima_bench.lima import lookback
+from lima_bench.lima import lookback, recall
 from lima_bench.lima.batch import Batch
 from lima_bench.lima.batching import ImageInputs, Planner, PretrainBatches
 from lima_bench.lima.loading import batches_from
-from lima_bench.lima.methods import lima as lima_module
 from lima_bench.lima.methods.cards.lima import LimaSettings
 from lima_bench.lima.methods.cards.scalr import ScalrSettings
 from lima_bench.lima.methods.lima import Lima
@@ -71,14 +70,12 @@ def _blind(batch: Batch) -> Batch:
 def _walk(batches: PretrainBatches, steps: range, monkeypatch) -> list[int]:
     """Train on matches and without; both agree to the bit. The searches that a step still made."""
     searches: list[int] = []
-    search = lima_module.nearest
+    search = recall.nearest
     helped, alone = _lima(), _lima()
     for step in steps:
         batch = batches[step]
         with monkeypatch.context() as patch:
-            patch.setattr(
-                lima_module, "nearest", lambda *_, s=step: searches.append(s) or search(*_)
-            )
+            patch.setattr(recall, "nearest", lambda *_, s=step: searches.append(s) or search(*_))
             found = helped.targets(batch)
         expected = alone.targets(_blind(batch))
         assert torch.equal(found.point, expected.point)
