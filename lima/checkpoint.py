@@ -171,7 +171,7 @@ def _must_exist(path: Path) -> None:
 def _load(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
         raise UserError(
             path,
             "This file is damaged, or holds more than tensors and would have to run code.",

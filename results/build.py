@@ -235,6 +235,7 @@ def _flags(
         "reported": state is State.REPORTED,
         "stale": state is State.STALE,
         "unavailable": state is State.UNAVAILABLE,
+        "adopted": bool(row.adopted),
     }
     return tuple(flag for flag, true in said.items() if true)
 

@@ -58,7 +58,7 @@ def to_golden(table: Table, *, tolerance: float, spread: float = 2.0) -> str:
     """The scores of the table's finished cells as golden numbers; costs stay out.
 
     Args:
-        table: Where they come from; holes, stale, limited and partial cells stay out.
+        table: Where they come from; holes, stale, limited and partial cells and guests stay out.
         tolerance: The least a later run may differ, in the score's unit.
         spread: Standard deviations over seeds that it may differ.
 
@@ -70,7 +70,8 @@ def to_golden(table: Table, *, tolerance: float, spread: float = 2.0) -> str:
     writer.writerow(COLUMNS)
     n_written = 0
     for row, column, cell in table:
-        if cell.mean is None or cell.state is not State.DONE or "partial" in cell.flags:
+        whole = cell.state is State.DONE and "partial" not in cell.flags
+        if row.guest or cell.mean is None or not whole:
             continue
         if column.quantity:  # a cost is of its machine: nothing that another has to give again
             continue

@@ -18,6 +18,7 @@ MARKS: Mapping[Flag, str] = {
     "disturbed": "∥",
     "partial": "¶",
     "assumed": "*",
+    "adopted": "‖",
 }
 LEGEND: Mapping[Flag, str] = {
     "reconstruction": "reconstruction: parts of the method's publication could not be read",
@@ -26,6 +27,7 @@ LEGEND: Mapping[Flag, str] = {
     "disturbed": "measured beside other work: the next run measures it again, alone",
     "partial": "some seeds are missing",
     "assumed": "a setting of this column is stated by no source",
+    "adopted": "adopted: weights that were not taught here",
 }
 PROTOCOL = (
     "protocol: assumed: no public text tells which split, label list or classes papers used there; "
@@ -40,6 +42,7 @@ def legend(table: Table) -> list[tuple[str, str]]:
     used = {flag for _, _, cell in table if cell.mean is not None for flag in cell.flags}
     used |= {"reconstruction" for row in table.rows if row.reconstruction}
     used |= {"assumed" for column in table.columns if column.assumed}
+    used |= {"adopted" for row in table.rows if row.adopted}
     return [(mark, LEGEND[flag]) for flag, mark in MARKS.items() if flag in used]
 
 
@@ -55,6 +58,7 @@ def footer(table: Table, signs: Mapping[Verdict, str]) -> list[str]:
         lines.append("Bold: best by more than both spreads.")
     if any(cell.reference is not None for cell in cells):
         lines.append(_brackets(table, cells, signs))
+    lines += (f"{MARKS['adopted']} {r.title}: from {r.adopted}." for r in table.rows if r.adopted)
     lines += filter(None, (summary(table.orderings), *table.notes))
     if table.footer.embedded:
         lines.append("Embedded world: not comparable with published numbers.")

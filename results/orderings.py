@@ -106,7 +106,7 @@ def _detail(contest: _Contest) -> str:
 
 def _contests(table: Table, claim: Claim) -> Iterator[_Contest]:
     """Every pair of rows that the claim is about and that both have a number."""
-    rows = [row for row in table.rows if not (row.difference or row.control)]
+    rows = [row for row in table.rows if not (row.difference or row.control or row.guest)]
     for column in (column for column in table.columns if _asks(column, claim)):
         for row in rows:
             for rival in (rival for rival in rows if plain(rival.method) == plain(claim.worse)):

@@ -1,8 +1,9 @@
 """Where finished jobs are kept: one JSON file per record, artifacts beside it under the same key.
 
 Offers `Store`. Layout: ``<stage>/<key[:2]>/<key>.json`` (records), ``artifacts/<key>/``,
-``partial/<key>/`` (unfinished work), ``locks/``, ``sacred/<key>/``, ``tables/``, ``store.json``
-(the layout's number). Any number of processes may use one store at once.
+``partial/<key>/`` (unfinished work), ``locks/``, ``sacred/<key>/``, ``tables/``,
+``adopted/NAME/`` (outside checkpoints), ``store.json`` (the layout's number). Any number of
+processes may use one store at once.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from lima_bench.results.record import Record
 FORMAT = 1
 """Raised, with a step in `upgrade.LAYOUT_STEPS`, when the folders change."""
 
-_RESERVED = frozenset({"artifacts", "partial", "locks", "sacred", "tables"})
+_RESERVED = frozenset({"adopted", "artifacts", "partial", "locks", "sacred", "tables"})
 _STAGE = re.compile(r"[a-z][a-z0-9_]*")
 _KEY = re.compile(r"[0-9a-f]{64}")
 _ELSEWHERE = "Choose another place: --store DIR."

@@ -22,6 +22,7 @@ Flag = Literal[
     "partial",
     "reported",
     "unavailable",
+    "adopted",
 ]
 """What a reader must know of a cell: see `view.LEGEND`. ``partial``: some seeds are missing."""
 
@@ -47,6 +48,8 @@ class RowMeta:
         control: No contender but a measure of what the comparison is worth, such as pretraining
             against a random teacher: never best, in no ordering.
         difference: The row holds differences of two rows: signed, never best.
+        adopted: Where weights that were taught elsewhere come from; empty for all others.
+        guest: The suite does not name the row: verdicts, golden numbers and orders leave it out.
     """
 
     id: str
@@ -61,6 +64,8 @@ class RowMeta:
     reported_only: bool = False
     control: bool = False
     difference: bool = False
+    adopted: str = ""
+    guest: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -241,6 +246,7 @@ class Table:
                 yield row, column, self.cell(row, column)
 
     def judged(self) -> tuple[Verdict, ...]:
-        """The verdicts that count: without cells that cannot be run here."""
+        """The verdicts that count: without guests, and without cells that cannot be run here."""
         out = (State.UNAVAILABLE, State.REPORTED)
-        return tuple(cell.verdict for _, _, cell in self if cell.state not in out)
+        cells = (cell for row, _, cell in self if not row.guest)
+        return tuple(cell.verdict for cell in cells if cell.state not in out)

@@ -198,7 +198,8 @@ def _shown(
 
 def row_marks(row: RowMeta) -> str:
     """Daggers behind a row's title."""
-    return MARKS["reconstruction"] if row.reconstruction else ""
+    said = {"reconstruction": row.reconstruction, "adopted": bool(row.adopted)}
+    return "".join(mark for flag, mark in MARKS.items() if said.get(flag))
 
 
 def column_marks(column: ColumnMeta) -> str:

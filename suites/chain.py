@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lima_bench.datasets.api import base_of
+from lima_bench.suites.adopted import AdoptedCheckpoint
 from lima_bench.suites.job import Job, world_role
 from lima_bench.suites.known import Known
 from lima_bench.suites.load import Loaded
@@ -60,12 +61,14 @@ class Chain:
 
     def row_problem(self, row: Row) -> str:
         """Why the row cannot be run; empty if it can."""
-        method = self.known.methods[row.method]
-        if not method.is_built:
+        if row.adopted and row.adopted not in self.known.adopted:
+            return f"not adopted in this store: {row.adopted}"
+        method = self.known.card_of(row)
+        if not (method.is_built or row.adopted):
             return f"not built yet: method {row.method}"
-        if not self.known.backbones[self.student(row)["backbone"]]:
+        if not self.known.backbones.get(self.student(row)["backbone"]):
             return f"not built yet: backbone {self.student(row)['backbone']}"
-        if not method.learns:
+        if row.adopted or not method.learns:
             return ""
         teacher = self.teacher(row)
         if teacher and not self.known.teachers[teacher].implementation:
@@ -104,12 +107,25 @@ class Chain:
     def recipes(self, row: Row) -> RecipeSet:
         """The recipe set of a row."""
         profile = self.loaded.profile
-        name = row.recipes or self.loaded.suite.defaults.recipes or profile.default_recipes
+        own = self._recipes_of_adopted(row)
+        name = row.recipes or own or self.loaded.suite.defaults.recipes or profile.default_recipes
         return profile.recipes[name]
+
+    def _recipes_of_adopted(self, row: Row) -> str:
+        """The recipe set for students that are fed as an adopted one is, if the profile has it."""
+        if not (found := self._adopted(row)):
+            return ""
+        sets = self.loaded.profile.recipes.items()
+        return next((name for name, made in sets if made.student == found.file.student.name), "")
+
+    def _adopted(self, row: Row) -> AdoptedCheckpoint | None:
+        return self.known.adopted.get(row.adopted or "")
 
     def teacher(self, row: Row) -> str:
         """The teacher's id; empty if the method has none, or nobody names one."""
-        if "features" not in self.known.methods[row.method].needs:
+        if row.adopted:
+            return row.teacher or ""
+        if "features" not in self.known.card_of(row).needs:
             return ""
         return (
             row.teacher or self.loaded.suite.defaults.teacher or self.loaded.profile.teacher or ""
@@ -121,6 +137,9 @@ class Chain:
 
     def student(self, row: Row, *, on: str | None = None) -> dict[str, Any]:
         """Settings of the student, as it is fed on the data set `on`."""
+        if found := self._adopted(row):
+            changes = {"backbone": found.file.backbone}
+            return found.student.resolved(on=on, method=row.method or None, changes=changes)
         backbone = row.student or self.loaded.suite.defaults.student
         changes = {"backbone": backbone} if backbone else {}
         recipe = self.loaded.recipes[self.recipes(row).student]
@@ -128,7 +147,7 @@ class Chain:
 
     def frames(self, row: Row) -> int | None:
         """How many frames the method of a row sees."""
-        method = self.known.methods[row.method]
+        method = self.known.card_of(row)
         if row.frames is not None:
             return row.frames
         if not method.learns:
@@ -137,7 +156,7 @@ class Chain:
 
     def settings(self, row: Row) -> dict[str, Any]:
         """Every setting of the row's method."""
-        card = self.known.methods[row.method]
+        card = self.known.card_of(row)
         changes = dict(row.settings)
         if row.frames is not None and "frames" in card.settings.model_fields:
             changes["frames"] = row.frames
@@ -145,15 +164,20 @@ class Chain:
 
     def assumed(self, row: Row) -> bool:
         """Whether the row's pretraining uses a value that no source states."""
+        if found := self._adopted(row):
+            return bool(found.student.assumed)
         used = self.recipes(row)
         return any(self.loaded.recipes[name].assumed for name in (used.student, used.pretrain))
 
     def pretrain(self, row: Row, seed: int) -> str:
         """The pretraining of a row, with all that it reads; returns its key.
 
-        A method that does not learn (`random`) reads nothing: its job is the first weights.
+        A method that does not learn (`random`) reads nothing: its job is the first weights. Where
+        the row is adopted, its job takes the weights over, whoever taught them.
         """
-        method = self.known.methods[row.method]
+        if found := self._adopted(row):
+            return self._take_over(found)
+        method = self.known.card_of(row)
         config: dict[str, Any] = {"method": row.method, "settings": self.settings(row)}
         if not method.learns:
             config["student"] = self.student(row)
@@ -194,6 +218,12 @@ class Chain:
         version = self.known.tasks[task].version
         return self._add(Job(task, version, config, seed, inputs, runtime))
 
+    def _take_over(self, adopted: AdoptedCheckpoint) -> str:
+        """Equal weights are one job, whatever they are called and wherever they come from."""
+        config = {"backbone": adopted.file.backbone, "weights": adopted.file.digest}
+        runtime = {"checkpoint": str(adopted.checkpoint)}
+        return self._add(Job("adopt", 1, config, runtime=runtime))
+
     def _add(self, job: Job) -> str:
         self.jobs.setdefault(job.key, job)
         return job.key
@@ -203,7 +233,7 @@ class Chain:
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Settings that are hashed, and those that are not."""
         recipe = self.loaded.recipes[name]
-        settings = recipe.resolved(labels=labels, on=dataset, method=row.method)
+        settings = recipe.resolved(labels=labels, on=dataset, method=row.method or None)
         runtime = {key: settings.pop(key) for key in _NOT_HASHED}
         return settings, runtime
 
@@ -233,7 +263,7 @@ class Chain:
         self, row: Row, recipe: Mapping[str, Any], data: Data, inputs: Mapping[str, str]
     ) -> dict[str, str]:
         """The cached stages that the method reads: teacher features, superpixels."""
-        needs = self.known.methods[row.method].needs
+        needs = self.known.card_of(row).needs
         caches = {}
         images = {"image_size": recipe["image_size"], "data": data}
         if "features" in needs:

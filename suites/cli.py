@@ -24,6 +24,7 @@ from lima_bench.suites.options import (
     Executor,
     Jobs,
     LabelsOf,
+    Layout,
     Only,
     Plugs,
     Profile,
@@ -31,6 +32,7 @@ from lima_bench.suites.options import (
     Seeds,
     Sets,
     Store,
+    StudentRecipe,
     SuiteName,
     WorldOf,
     request_of,
@@ -274,13 +276,17 @@ def _doctor(
 
 @app.command("adopt")
 def _adopt(
-    weights: Path,
-    name: Annotated[str, typer.Option("--as", metavar="NAME")],
-    layout: Annotated[str, typer.Option()] = "auto",
+    weights: Annotated[Path, typer.Argument(metavar="FILE", help="A published checkpoint.")],
+    name: Annotated[str, typer.Option("--as", metavar="NAME", help="Of the row.")],
+    layout: Layout = "auto",
+    student: StudentRecipe = None,
+    store: Store = None,
 ) -> None:
-    """Make a row of an outside checkpoint (not built yet)."""
-    del name, layout
-    raise _not_built(f"lima-bench adopt {weights}")
+    """Make a row of an outside checkpoint, in every suite on this store."""
+    from lima_bench.suites.verbs import adopt
+
+    wish = adopt.Wish(weights=weights, name=name, layout=layout, student=student, store=store)
+    raise typer.Exit(adopt.adopt(wish))
 
 
 @app.command("new")

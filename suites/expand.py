@@ -40,6 +40,8 @@ class TaughtRow:
         pretrain: Seed to the key of its pretraining; empty when `missing`.
         missing: Why the row cannot be run, empty if it can.
         assumed: Whether a recipe of the row holds values that no source states.
+        adopted: Where its weights come from, if they were taught elsewhere.
+        guest: The suite does not name it: it is there because its checkpoint lies in the store.
     """
 
     row: Row
@@ -50,6 +52,8 @@ class TaughtRow:
     pretrain: Mapping[int, str]
     missing: str = ""
     assumed: bool = False
+    adopted: str = ""
+    guest: bool = False
 
 
 @dataclass(frozen=True)
@@ -120,14 +124,17 @@ def expand(
         seeds: In place of the suite's and the profile's.
 
     Raises:
-        UserError: A glob fits nothing, or the suite has no row for this variant.
+        UserError: A glob fits nothing, the suite has no row for this variant, or one of its rows
+            has the name of an adopted checkpoint.
     """
     suite, profile = loaded.suite, loaded.profile
     chosen_seeds = tuple(seeds or suite.defaults.seeds or profile.seeds)
-    rows = _chosen(suite.rows, profile.variant, only, "row", "--only")
+    everyone = (*suite.rows, *_guests(loaded, known))
+    rows = _chosen(everyone, profile.variant, only, "row", "--only")
     chosen = _chosen(suite.columns, profile.variant, columns, "column", "--columns")
     chain = Chain(loaded, known, identity)
-    taught = tuple(_teach(chain, row, chosen_seeds) for row in rows)
+    hosts = {row.id for row in suite.rows}
+    taught = tuple(_teach(chain, r, chosen_seeds, guest=r.id not in hosts) for r in rows)
     cells = tuple(_cell(chain, row, column, chosen_seeds) for row in taught for column in chosen)
     return Expansion(
         loaded,
@@ -138,6 +145,25 @@ def expand(
         dict(chain.jobs),
         identity.provisional,
     )
+
+
+def _guests(loaded: Loaded, known: Known) -> list[Row]:
+    """A row for every adopted checkpoint that the suite does not name itself.
+
+    Raises:
+        UserError: The suite gives its name to another row.
+    """
+    named = {row.adopted for row in loaded.suite.rows}
+    taken = {row.id for row in loaded.suite.rows}
+    guests = [name for name in known.adopted if name not in named]
+    for name in guests:
+        if name in taken:
+            what = (
+                f"The suite has a row {name}, and so is an adopted checkpoint of the store called."
+            )
+            how = f"Rename the row, or let it be that one: adopted: {name}"
+            raise UserError(f"suite {loaded.suite.name}", what, how)
+    return [Row(id=name, adopted=name) for name in guests]
 
 
 def _chosen(
@@ -155,11 +181,11 @@ def _chosen(
     return [e for e in here if any(fnmatchcase(e.id, pattern) for pattern in patterns)]
 
 
-def _teach(chain: Chain, row: Row, seeds: Sequence[int]) -> TaughtRow:
-    method = chain.known.methods[row.method]
+def _teach(chain: Chain, row: Row, seeds: Sequence[int], *, guest: bool) -> TaughtRow:
+    method, found = chain.known.card_of(row), chain.known.adopted.get(row.adopted or "")
     missing = chain.row_problem(row)
     keys = {} if missing else {seed: chain.pretrain(row, seed) for seed in seeds}
-    title = row.title or method.title
+    title = row.title or (method.title if row.method else row.id)
     return TaughtRow(
         row=row,
         title=title,
@@ -169,6 +195,8 @@ def _teach(chain: Chain, row: Row, seeds: Sequence[int]) -> TaughtRow:
         pretrain=keys,
         missing=missing,
         assumed=chain.assumed(row),
+        adopted=found.origin if found else "",
+        guest=guest,
     )
 
 
@@ -178,8 +206,15 @@ def _cell(chain: Chain, taught: TaughtRow, column: Column, seeds: Sequence[int])
     if missing:
         return CellPlan(row.id, column.id, missing=missing)
     if column.measure is not None:
-        if not chain.known.methods[row.method].learns:
-            return CellPlan(row.id, column.id, missing="nothing is taught: no cost")
+        if reason := _costless(chain, row):
+            return CellPlan(row.id, column.id, missing=reason)
         return CellPlan(row.id, column.id, jobs=taught.pretrain)
     jobs = {seed: chain.ask(row, column, taught.pretrain[seed], seed) for seed in seeds}
     return CellPlan(row.id, column.id, jobs=jobs)
+
+
+def _costless(chain: Chain, row: Row) -> str:
+    """Why pretraining the row has no cost to show; empty if it has one."""
+    if row.adopted:
+        return "adopted: what its teaching took was not measured here"
+    return "" if chain.known.card_of(row).learns else "nothing is taught: no cost"

@@ -12,7 +12,7 @@ from typing import Any
 
 from lima_bench.common.hashing import digest
 
-STAGES = ("world", "features", "superpixels", "pretrain", "linear_probe", "finetune")
+STAGES = ("world", "features", "superpixels", "adopt", "pretrain", "linear_probe", "finetune")
 """Every stage, upstream first."""
 
 DOWNSTREAM = frozenset({"linear_probe", "finetune"})
@@ -73,6 +73,7 @@ class Job:
         config = self.config
         words = [
             config.get("method") or config.get("teacher", {}).get("name") or "",
+            config.get("backbone", ""),
             config.get("dataset", "") or "+".join(self.datasets),
             config.get("labels", {}).get("share", ""),
             "" if self.seed is None else f"seed {self.seed}",

@@ -16,10 +16,13 @@ from lima_bench.common.errors import UserError, unknown_name
 from lima_bench.common.hashing import file_digest
 from lima_bench.datasets.api import DATASETS, Card
 from lima_bench.datasets.label_shares import CONVENTIONS
+from lima_bench.lima.backbones.catalogue import BACKBONES as BUILT_BACKBONES
 from lima_bench.lima.methods.card import MethodCard
 from lima_bench.lima.methods.catalogue import METHODS
 from lima_bench.lima.teachers.catalogue import TEACHERS, TIMM, TeacherCard
 from lima_bench.lima.teachers.files import find_weights
+from lima_bench.suites.adopted import AdoptedCheckpoint
+from lima_bench.suites.schema import Row
 
 PLANNED_DATASETS = {
     "nuscenes": "nuScenes",
@@ -36,16 +39,15 @@ PLANNED_DATASETS = {
 }
 """Every data set that the tables speak of, with its title; `DATASETS` holds those that are read."""
 
-BACKBONES = {
-    "minkunet34": True,
-    "minkunet_tiny": True,
-    "minkunet18": False,
-    "minkunet50": False,
-    "spvcnn": False,
-    "frnet": False,
-    "voxelnet": False,
-}
+PLANNED_BACKBONES = ("spvcnn", "frnet", "voxelnet")
+"""Networks that the tables speak of and that may not be built yet."""
+
+BACKBONES = dict.fromkeys(PLANNED_BACKBONES, False) | dict.fromkeys(BUILT_BACKBONES.names(), True)
 """Every 3D network that the tables speak of, and whether it is built."""
+
+ADOPTED = MethodCard(name="adopted", title="adopted", needs=(), learns=False)
+"""Stands for the method of an adopted checkpoint that no row says more of. Not in `METHODS`: no
+suite can ask for it."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,7 @@ class Known:
         backbones: Id to whether it is built.
         tasks: Id to facts.
         conventions: Rules by which label shares are chosen.
+        adopted: Checkpoints that the store has adopted, by name.
     """
 
     methods: Mapping[str, MethodCard]
@@ -147,6 +150,11 @@ class Known:
     backbones: Mapping[str, bool] = field(default_factory=lambda: BACKBONES)
     tasks: Mapping[str, Task] = field(default_factory=lambda: TASKS)
     conventions: tuple[str, ...] = tuple(sorted(CONVENTIONS))
+    adopted: Mapping[str, AdoptedCheckpoint] = field(default_factory=dict)
+
+    def card_of(self, row: Row) -> MethodCard:
+        """The card of a row's method; a stand-in for an adopted checkpoint of unknown method."""
+        return self.methods[row.method] if row.method else ADOPTED
 
     def names(self, kind: str) -> list[str]:
         """Ids of one kind (``method``, ``teacher``, ``dataset``, ``backbone``, ``task``)."""

@@ -36,6 +36,11 @@ LabelsOf = Annotated[
     str | None, typer.Argument(metavar="DATASET", help="labels: of which data set.")
 ]
 WorldOf = Annotated[str | None, typer.Option(metavar="embedded|smoke", help="The built-in world.")]
+Layout = Annotated[str, typer.Option(help="Of its tensors: slidr, superflow, mmdet3d-spconv, ...")]
+StudentRecipe = Annotated[
+    str | None,
+    typer.Option("--student", metavar="RECIPE", help="How it is fed, where weights do not tell."),
+]
 Plugs = Annotated[
     list[Path] | None,
     typer.Option("--plug", metavar="FILE.py", help="A file with methods or data sets of yours."),

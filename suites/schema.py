@@ -9,7 +9,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 Identifier = Annotated[str, Field(pattern=r"^[^\s.*?\[\]/]+$")]
 """Names a row or column: printable, without what globs, paths and ``--set`` need."""
@@ -68,7 +77,10 @@ class Row(Part):
 
     Attributes:
         id: Unique in the suite.
-        method: A method id; ``random`` teaches nothing.
+        method: A method id; ``random`` teaches nothing. With `adopted`: what taught those weights,
+            as far as recipes and published numbers ask; it is not run.
+        adopted: Name of an adopted checkpoint of the store (``lima-bench adopt``), in place of a
+            pretraining.
         title: As printed; default: the method's own title.
         teacher: A teacher id; default: the suite's, then the profile's.
         student: A backbone id in place of the recipe set's.
@@ -80,7 +92,8 @@ class Row(Part):
     """
 
     id: Identifier
-    method: str
+    adopted: Identifier | None = None
+    method: Annotated[str, Field(validate_default=True)] = ""
     title: str | None = None
     teacher: str | None = None
     student: str | None = None
@@ -89,6 +102,22 @@ class Row(Part):
     recipes: str | None = None
     settings: dict[str, Any] = {}
     variant: Variant | None = None
+
+    @field_validator("method")
+    @classmethod
+    def _taught_or_adopted(cls, method: str, info: ValidationInfo) -> str:
+        if not method and info.data.get("adopted") is None:
+            raise PydanticCustomError("missing", "a row is taught by a method, or adopted")
+        return method
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        if self.adopted is not None and (self.student or self.settings or self.pretrain_on):
+            raise ValueError(
+                "an adopted checkpoint brings its student and was taught elsewhere: "
+                "student, settings and pretrain_on do not go with it"
+            )
+        return self
 
 
 class Column(Part):

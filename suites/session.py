@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from pathlib import Path
 
 from lima_bench.common.errors import UserError
 from lima_bench.results.store import Store
+from lima_bench.suites.adopted import read_adopted
 from lima_bench.suites.chain import Identity
 from lima_bench.suites.code import CodeKeys, read_code
 from lima_bench.suites.costs import Costs
@@ -120,7 +121,7 @@ def open_session(request: Request, *, write: bool, need_data: bool = False) -> S
         UserError: Anything that the user can mend, with its place.
     """
     load_plugs(request.plugs)
-    known = gather()
+    known = replace(gather(), adopted=read_adopted(store_folder(request.store)))
     loaded = load(request.suite, request.profile, known, request.sets)
     root = data_root(request.data)
     store = Store.open(store_folder(request.store), write=write)

@@ -6,10 +6,12 @@ the modules of all parts), and the functions; each takes a `Context` and returns
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lima_bench.common.errors import UserError
 from lima_bench.datasets.api import base_of, open_dataset
 from lima_bench.datasets.join import joined
 from lima_bench.datasets.sample import Source
@@ -24,6 +26,7 @@ STAGE_FUNCTIONS = {
     "world": f"{_HERE}:render_world",
     "features": f"{_HERE}:cache_features",
     "superpixels": f"{_HERE}:cache_superpixels",
+    "adopt": f"{_HERE}:adopt",
     "pretrain": f"{_HERE}:pretrain",
     "linear_probe": f"{_HERE}:linear_probe",
     "finetune": f"{_HERE}:finetune",
@@ -127,6 +130,25 @@ def pretrain(context: Context) -> Outcome:
     return Outcome(
         scores, {"checkpoint_digest": read_meta(checkpoint)["digest"]}, _engine(context.device)
     )
+
+
+def adopt(context: Context) -> Outcome:
+    """Take the weights of an adopted checkpoint over, once they are those that were planned with.
+
+    Raises:
+        UserError: They are gone, or others.
+    """
+    from lima_bench.lima.checkpoint import read_meta
+
+    source = Path(context.job.runtime["checkpoint"])
+    meta = read_meta(source)
+    if meta["digest"] != context.job.config["weights"]:
+        what = "Another checkpoint was adopted under this name meanwhile."
+        raise UserError(source, what, "Run the same command again.")
+    context.artifact.mkdir(parents=True)
+    shutil.copyfile(source, context.artifact / CHECKPOINT)
+    details = {"checkpoint_digest": meta["digest"]}
+    return Outcome(details=details | {name: meta[name] for name in ("layout", "source")})
 
 
 def linear_probe(context: Context) -> Outcome:

@@ -71,17 +71,20 @@ def table_of(session: Session, plan: Plan, against: Against | None = None) -> Ta
 
 
 def _row_meta(session: Session, taught: TaughtRow) -> RowMeta:
-    card = session.known.methods[taught.row.method]
+    card = session.known.card_of(taught.row)
     teacher = session.known.teachers.get(taught.teacher)
+    group_by = session.loaded.suite.table.group_rows
     group = {
         "teacher": teacher.title if teacher else "",
         "method": card.title,
         "none": "",
-    }[session.loaded.suite.table.group_rows]
+    }[group_by]
+    if taught.guest and group_by != "none":
+        group = "Adopted"
     return RowMeta(
         id=taught.row.id,
         title=taught.title,
-        method=taught.row.method,
+        method=card.name,
         teacher=taught.teacher,
         student=taught.student,
         frames=taught.frames,
@@ -89,6 +92,8 @@ def _row_meta(session: Session, taught: TaughtRow) -> RowMeta:
         venue=card.venue,
         reconstruction=card.reconstruction,
         control=bool(teacher and teacher.supervision.startswith("none")),
+        adopted=taught.adopted,
+        guest=taught.guest,
     )
 
 

@@ -13,9 +13,10 @@ import typer
 from lima_bench.common.errors import UserError, unknown_name
 from lima_bench.common.optional import available
 from lima_bench.lima.teachers.catalogue import TIMM
+from lima_bench.suites.adopted import read_adopted
 from lima_bench.suites.known import DatasetFacts, gather
 from lima_bench.suites.load import builtin
-from lima_bench.suites.session import load_plugs
+from lima_bench.suites.session import load_plugs, store_folder
 from lima_bench.suites.verbs.methods import method_lines, method_object
 from lima_bench.suites.yaml_lines import read_document
 
@@ -24,6 +25,9 @@ Lines = list[tuple[str, str, str]]
 
 LABELS = "labels"
 """What is listed of data, and so needs some: `lima_bench.suites.verbs.labels`."""
+
+ADOPTED = "adopted"
+"""What is listed of a store: outside checkpoints."""
 
 _PLANNED = "not built yet"
 
@@ -38,7 +42,8 @@ class Wish:
             lie there.
         data: Of labels: the data root; None: the environment's.
         profile: Of labels: the built-in world of this profile (``embedded``, ``smoke``) instead.
-        store: Of labels: the store's folder; None: the environment's, else ``runs``.
+        store: Of labels and of what was adopted: the store's folder; None: the environment's, else
+            ``runs``.
         plugs: Every ``--plug``.
         as_json: For programs.
     """
@@ -63,8 +68,8 @@ def list_things(wish: Wish) -> int:
         from lima_bench.suites.verbs.labels import list_labels
 
         return list_labels(wish)
-    if kind is not None and kind not in KINDS:
-        raise unknown_name(f"lima-bench list {kind}", "list", kind, [*KINDS, LABELS])
+    if kind is not None and kind not in (*KINDS, ADOPTED):
+        raise unknown_name(f"lima-bench list {kind}", "list", kind, [*KINDS, ADOPTED, LABELS])
     if wish.name is not None:
         how = f"lima-bench list {LABELS} {wish.name}"
         raise UserError(f"lima-bench list {kind} {wish.name}", "Only labels are of a set.", how)
@@ -74,6 +79,8 @@ def list_things(wish: Wish) -> int:
             typer.echo(text)
         return 0
     found = {name: make() for name, make in KINDS.items() if kind in (None, name)}
+    if kind in (None, ADOPTED):
+        found[ADOPTED] = _adopted(wish.store)
     if wish.as_json:
         typer.echo(json.dumps({name: _objects(name, lines) for name, lines in found.items()}))
         return 0
@@ -138,6 +145,11 @@ def _standing(fact: DatasetFacts) -> str:
 def _backbones() -> Lines:
     built = gather().backbones
     return [(name, "" if there else _PLANNED, "") for name, there in sorted(built.items())]
+
+
+def _adopted(store: Path | None) -> Lines:
+    entries = read_adopted(store_folder(store)).values()
+    return [(entry.name, "", f"{entry.file.backbone}, {entry.origin}") for entry in entries]
 
 
 def _tasks() -> Lines:

@@ -18,6 +18,9 @@ def why(request: Request, row: str, column: str, other: str | None) -> int:
     session = open_session(request, write=False)
     plan = session.plan(accept_stale=True)
     cell = _cell(plan, row, column)
+    for taught in plan.expansion.rows:
+        if taught.row.id in (row, other) and taught.adopted:
+            typer.echo(f"{taught.row.id} was taught elsewhere: {taught.adopted}")
     lines = _chain(plan, cell) if other is None else _differences(plan, cell, other)
     for line in lines:
         typer.echo(line)

@@ -83,7 +83,7 @@ def done(call: Call) -> Call:
         (("why", "table1", "seal", "nus-lp"), "It cannot be run: not built yet: method seal."),
         (("doctor", "datta"), 'Did you mean "data"?'),
         (("doctor", "data", "nuscene"), 'Did you mean "nuscenes"?'),
-        (("adopt", "w.pth", "--as", "mine"), "This is not built yet."),
+        (("adopt", "w.pth", "--as", "mine"), "There is no such file."),
         (("new", "method", "mine"), "This is not built yet."),
     ],
 )

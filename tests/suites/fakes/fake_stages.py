@@ -25,6 +25,7 @@ STAGES = {
         "world": "artifact",
         "features": "artifact",
         "superpixels": "artifact",
+        "adopt": "artifact",
         "pretrain": "artifact",
         "linear_probe": "score",
         "finetune": "score",
