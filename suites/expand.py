@@ -215,9 +215,15 @@ def _cell(chain: Chain, taught: TaughtRow, column: Column, seeds: Sequence[int])
     if missing:
         return CellPlan(row.id, column.id, missing=missing)
     if column.measure is not None:
-        if row.adopted:
-            reason = "adopted: what its teaching took was not measured here"
+        if reason := _costless(chain, row):
             return CellPlan(row.id, column.id, missing=reason)
         return CellPlan(row.id, column.id, jobs=taught.pretrain)
     jobs = {seed: chain.ask(row, column, taught.pretrain[seed], seed) for seed in seeds}
     return CellPlan(row.id, column.id, jobs=jobs)
+
+
+def _costless(chain: Chain, row: Row) -> str:
+    """Why pretraining the row has no cost to show; empty if it has one."""
+    if row.adopted:
+        return "adopted: what its teaching took was not measured here"
+    return "" if chain.known.card_of(row).learns else "nothing is taught: no cost"

@@ -1,6 +1,6 @@
 """One piece of work with a content address; shared by every cell that needs it.
 
-Offers `Job`, `STAGES` (their order), `DOWNSTREAM` and `world_role`. Pure.
+Offers `Job`, `STAGES` (their order), `DOWNSTREAM`, `SPREADING` and `world_role`. Pure.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ STAGES = (
 
 DOWNSTREAM = frozenset({"linear_probe", "finetune"})
 """Stages whose score stands in a cell."""
+
+SPREADING = frozenset({"world", "superpixels"})
+"""Stages that spread over as many processes as they are given."""
 
 
 def world_role(dataset: str) -> str:

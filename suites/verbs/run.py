@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -97,9 +98,20 @@ def _work(
         commit=commit,
         dirty=dirty,
     )
+    if any(step.job.key in plan.timed for step in plan.todo):
+        compile_ahead()
     executor = make_executor(manner.executor, jobs, [*PRELOAD, *module_names()])
     listener = make_listener(quiet=manner.quiet or manner.as_json)
     return session, execute(plan, setup, executor, listener)
+
+
+def compile_ahead() -> None:
+    """Have numba's machine code on disk before times are taken.
+
+    Otherwise the first job after a change of code compiles it, and its time and memory would be
+    the compiler's. In a process of its own, whose memory is no job's.
+    """
+    subprocess.run([sys.executable, "-m", "lima_bench.lima.warm"], check=True)
 
 
 def _whole_table(session: Session, table: Table, manner: Manner) -> Table:

@@ -80,7 +80,7 @@ def done(call: Call) -> Call:
         (("show", "table1", "--against", "gold"), "--against paper or --against golden"),
         (("check", "table1", "--against", "paper"), "this profile renders its own"),
         (("export", "table1"), "Nothing says where to write."),
-        (("export", "table1", "--figures", "f"), "This is not built yet."),
+        (("export", "table1", "--figures", "f"), "has nothing to draw yet"),
         (("list", "method"), 'Did you mean "methods"?'),
         (("why", "table1", "lma", "nus-lp"), 'Did you mean "lima"?'),
         (("why", "table1", "seal", "nus-lp"), "It cannot be run: not built yet: method seal."),
