@@ -59,9 +59,8 @@ def table_of(session: Session, plan: Plan, against: Against | None = None) -> Ta
         seeds=expansion.seeds,
         references=_references(session, chosen, rows, columns),
         against=chosen,
-        notes=_stand_ins(session),
         rules=Rules(tolerance=check.tolerance, spread=check.spread, bold=style.bold),
-        notes=tuple(cost_notes(plan, expansion.columns)),
+        notes=(*_stand_ins(session), *cost_notes(plan, expansion.columns)),
     )
     orderings = check_orderings(table, read_claims()) if loaded.suite.paper else ()
     return replace(

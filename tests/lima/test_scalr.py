@@ -42,7 +42,7 @@ def _pixel(grid, row, col):
 
 
 def _written_out(method, batch):
-    points = method.head(method.hidden(method.student(batch.voxels)))
+    points = method.head(method.student(batch.voxels))
     row_of = {int(point): row for row, point in enumerate(batch.source)}
     pairs = torch.stack(
         [batch.pairs.point, batch.pairs.image, batch.pairs.row, batch.pairs.col], 1
@@ -57,9 +57,9 @@ def _written_out(method, batch):
 
 @pytest.mark.parametrize("cameras", ["all", "one"])
 @pytest.mark.parametrize("student_input", ["full", "visible"])
-@pytest.mark.parametrize("hidden", [0, 7])
-def test_value_and_gradients_equal_the_definition(cameras, student_input, hidden):
-    method = _method(cameras=cameras, student_input=student_input, hidden=hidden)
+@pytest.mark.parametrize("head", ["linear", "mlp"])
+def test_value_and_gradients_equal_the_definition(cameras, student_input, head):
+    method = _method(cameras=cameras, student_input=student_input, head=head, head_width=7)
     scans = _scans()
     inputs = [one.input for one in alone(scans)]
     plan = plan_views(Scalr, method.settings, inputs, np.random.default_rng(1))
