@@ -27,7 +27,7 @@ STAGES = (
 DOWNSTREAM = frozenset({"linear_probe", "finetune"})
 """Stages whose score stands in a cell."""
 
-SPREADING = frozenset({"world", "superpixels"})
+SPREADING = frozenset({"world", "superpixels", "clusters"})
 """Stages that spread over as many processes as they are given."""
 
 
