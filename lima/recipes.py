@@ -1,7 +1,7 @@
 """How training is done, as data: the settings a suite's recipe files may hold.
 
 Offers `Augmentation`, `ImageAugmentation`, `Optimiser`, `Schedule`, `Length`, `TrainSettings` and
-`PretrainRecipe`, and hands on those of the student. Light: no torch; downstream recipes build on it.
+`PretrainRecipe`, and hands on those of the student. Light: no torch.
 """
 
 from __future__ import annotations
