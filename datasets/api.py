@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 from lima_bench.common.registry import Registry
 from lima_bench.datasets.card import Card
 from lima_bench.datasets.manifest import manifest_digest
-from lima_bench.datasets.sample import IGNORE, Boxes, Camera, Frame, Int64, Sample, Source
+from lima_bench.datasets.sample import IGNORE, Boxes, Camera, Frame, Int64, Sample, Source, Sweep
 from lima_bench.datasets.scans import read_labels, read_scan
 from lima_bench.datasets.splits import sequences_of
 
@@ -30,6 +30,8 @@ __all__ = [
     "PixelLabelled",
     "Sample",
     "Source",
+    "Sweep",
+    "Swept",
     "base_of",
     "manifest_digest",
     "open_dataset",
@@ -92,6 +94,20 @@ class FilesListed(Protocol):
 
     def files(self, frame: Frame) -> Iterable[Path]:
         """Scan, labels and images of `frame`, whether or not they exist."""
+
+
+@runtime_checkable
+class Swept(Protocol):
+    """What a data set may offer beside `Dataset`: the scans before a frame, for denser clouds."""
+
+    def sweeps(self, frame: Frame, n: int) -> tuple[Sweep, ...]:
+        """The `n` latest scans of the recording before `frame`, the latest first.
+
+        Fewer where the recording begins. Frames that are scans themselves count as well.
+
+        Raises:
+            UserError: A file is missing or broken, or a scan has no pose.
+        """
 
 
 DATASETS: Registry[type[Dataset]] = Registry(

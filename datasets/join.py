@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from lima_bench.datasets.sample import Frame, Sample, Source
+from lima_bench.datasets.sample import Frame, Sample, Source, Sweep
 
 
 def joined(sources: Mapping[str, Source]) -> Source:
@@ -27,25 +27,37 @@ def joined(sources: Mapping[str, Source]) -> Source:
         _told_apart(name, frame) for name, source in sources.items() for frame in source.frames
     ]
     scales = {name: source.card.intensity for name, source in sources.items()}
-    return Source(first.card, frames, _Loader(sources), scales)
+    reader = _Reader(sources)
+    swept = all(source.sweeps is not None for source in sources.values())
+    return Source(first.card, frames, reader.load, scales, reader.sweeps if swept else None)
 
 
-class _Loader:
-    """Reads a frame by the data set that it is of; travels between processes."""
+class _Reader:
+    """Reads a frame, or the scans before it, by its data set; travels between processes."""
 
     def __init__(self, sources: Mapping[str, Source]) -> None:
         self._load = {name: source.load for name, source in sources.items()}
+        self._sweeps = {name: s.sweeps for name, s in sources.items() if s.sweeps is not None}
 
-    def __call__(self, frame: Frame) -> Sample:
-        own = replace(
-            frame,
-            id=frame.id.removeprefix(f"{frame.dataset}/"),
-            sequence=frame.sequence.removeprefix(f"{frame.dataset}/"),
-            dataset="",
-        )
-        sample = self._load[frame.dataset](own)
+    def load(self, frame: Frame) -> Sample:
+        """The scan of `frame`, whose images are told apart as well."""
+        sample = self._load[frame.dataset](_own(frame))
         cameras = tuple(replace(c, id=f"{frame.dataset}/{c.id}") for c in sample.cameras)
         return replace(sample, frame=frame, cameras=cameras)
+
+    def sweeps(self, frame: Frame, n: int) -> tuple[Sweep, ...]:
+        """The scans before `frame`."""
+        return self._sweeps[frame.dataset](_own(frame), n)
+
+
+def _own(frame: Frame) -> Frame:
+    """The frame as its data set's reader made it."""
+    return replace(
+        frame,
+        id=frame.id.removeprefix(f"{frame.dataset}/"),
+        sequence=frame.sequence.removeprefix(f"{frame.dataset}/"),
+        dataset="",
+    )
 
 
 def _told_apart(name: str, frame: Frame) -> Frame:

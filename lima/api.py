@@ -2,9 +2,12 @@
 
 A method is an ``nn.Module`` with ``__init__(self, settings, teacher, student)`` and
 ``forward(batch) -> Loss``; its trainable parameters and its memory live in its module state. It
-may have a static ``plan_views(settings, scans, rng) -> ViewPlan`` (`lima_bench.lima.views`).
-`register_method` makes it known by name, `load_plugin` reads it from a file, `load_method` hands
-out its class.
+may have a static ``plan_views(settings, scans, rng) -> ViewPlan`` (`lima_bench.lima.views`),
+``survey`` with ``survey_every`` (`lima_bench.lima.survey`), and a ``diagnose(batches) ->
+dict[str, float]``: numbers of the finished network, in evaluation mode and without gradients, that
+are entered in the run's record. `register_method` makes it known by name, `load_plugin` reads it
+from a file, `load_method` hands out its class. `register_segmenter` does the same for what cuts
+images into masks.
 
 Example::
 
@@ -35,11 +38,12 @@ from lima_bench.common.errors import UserError
 from lima_bench.lima.batch import Batch, Images, PairIndex, Scan
 from lima_bench.lima.features import ImageTeacher as Teacher
 from lima_bench.lima.loss import Loss
-from lima_bench.lima.methods.card import MethodCard, Need
+from lima_bench.lima.methods.card import MethodCard, Need, Segments
 from lima_bench.lima.methods.catalogue import METHODS
 from lima_bench.lima.readout import Cells
 from lima_bench.lima.recipes import Settings
 from lima_bench.lima.sampling import sample_pixels
+from lima_bench.lima.segmenters.catalogue import SegmenterSettings, register_segmenter
 from lima_bench.lima.voxels import Voxels
 
 __all__ = [
@@ -51,6 +55,7 @@ __all__ = [
     "MethodCard",
     "PairIndex",
     "Scan",
+    "SegmenterSettings",
     "Settings",
     "Student",
     "Teacher",
@@ -59,6 +64,7 @@ __all__ = [
     "load_method",
     "load_plugin",
     "register_method",
+    "register_segmenter",
     "sample_pixels",
 ]
 
@@ -90,6 +96,7 @@ def register_method(
     title: str = "",
     venue: str = "",
     needs: tuple[Need, ...] = ("features",),
+    segments: Segments = "slic",
     order: Literal["shuffled", "streams"] = "shuffled",
 ) -> Callable[[M], M]:
     """Class decorator: make a method known as `name`.
@@ -101,6 +108,7 @@ def register_method(
         title: As tables print it; the name if empty.
         venue: Where it was published.
         needs: What it reads beside scans; see `MethodCard`.
+        segments: Which superpixels, if it needs any; see `MethodCard`.
         order: ``shuffled`` scans, or ``streams`` that walk one scene each in time.
 
     Raises:
@@ -122,6 +130,7 @@ def register_method(
             implementation=cls,
             settings=settings,
             needs=needs,
+            segments=segments,
             order=order,
         )
         METHODS.add(name, card)

@@ -162,6 +162,8 @@ class Batch:
         pairs: Point-pixel pairs of the un-mixed scans.
         images: What the teacher looks at.
         moment: Where in the run the step stands.
+        edge_m: Edge of the student's cells along their first axis, metres: the distance below
+            which it hardly tells two points apart.
     """
 
     scans: tuple[Scan, ...]
@@ -174,6 +176,7 @@ class Batch:
     pairs: PairIndex
     images: Images
     moment: Moment
+    edge_m: float
 
     @property
     def n_anchors(self) -> int:

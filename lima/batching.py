@@ -31,10 +31,12 @@ from lima_bench.lima.augment import UNSEEN
 from lima_bench.lima.batch import Batch, Images, Matches, Moment
 from lima_bench.lima.cache import ByteCache
 from lima_bench.lima.clouds import Cloud, cloud_of_points, collate_clouds, scaled_intensity
+from lima_bench.lima.clusters.store import Clusters
 from lima_bench.lima.collate import (
     Kept,
     PairedSample,
     batch_scan,
+    clusters_of,
     kept_cameras,
     pair_index,
     pose_of,
@@ -103,6 +105,7 @@ class PretrainBatches(Dataset[Batch]):
         rank: Of this process.
         with_maps: Whether to build the student's kernel maps, for a student on a CPU.
         cache_bytes: Limit of the scans that are kept in memory.
+        clusters: Cached 3D clusters, if the method asks for them.
     """
 
     def __init__(
@@ -118,7 +121,9 @@ class PretrainBatches(Dataset[Batch]):
         rank: int = 0,
         with_maps: bool = False,
         cache_bytes: int = CACHE_BYTES,
+        clusters: Clusters | None = None,
     ) -> None:
+        self.clusters = clusters
         self.source, self.student, self.recipe = source, student, recipe
         self.planner, self.images, self.order = planner, images, order
         self.seed, self.rank, self.with_maps = seed, rank, with_maps
@@ -149,8 +154,9 @@ class PretrainBatches(Dataset[Batch]):
         clouds = [self._cloud(view, loaded, kept, step, n) for n, view in enumerate(plan.views)]
         shown = self._shown(plan.views, loaded, kept, clouds, step)
         matches = self._matches(step, len(samples))
+        clusters = clusters_of(self.clusters, members, samples)
         return Batch(
-            scans=tuple(map(batch_scan, members, samples, starts, matches)),
+            scans=tuple(map(batch_scan, members, samples, starts, matches, clusters)),
             xyz=torch.from_numpy(np.concatenate([sample.points for sample in samples])),
             voxels=collate_clouds(clouds, self.student, with_maps=self.with_maps),
             source=source_of(plan.views, clouds, starts),
@@ -160,6 +166,7 @@ class PretrainBatches(Dataset[Batch]):
             pairs=pair_index(loaded, kept, starts, shown),
             images=self._images(samples, kept, shown),
             moment=Moment(step, self.order.steps_per_epoch, self.total_steps),
+            edge_m=self.student.voxels.size[0],
         )
 
     def _rng(self, use: str, *parts: int) -> np.random.Generator:

@@ -1,8 +1,9 @@
 """Loaded scans -> those parts of a `Batch` that count over all of its scans.
 
 Offers `PairedSample` (a loaded scan with its pairs), `scan_input` and `batch_scan` (what a method
-is told of one), `source_of` (row to point), `kept_cameras`, `image_of`, `pair_index`,
-`shown_of` (crops of images) and `sights_of`. Used by `lima_bench.lima.batching` and its kind only.
+is told of one), `clusters_of`, `source_of` (row to point), `kept_cameras`, `image_of`,
+`pair_index`, `shown_of` (crops of images) and `sights_of`. Used by `lima_bench.lima.batching` and
+its kind only.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from lima_bench.lima.align import PlacedCloud
 from lima_bench.lima.augment import Sights
 from lima_bench.lima.batch import Matches, PairIndex, Scan
 from lima_bench.lima.clouds import Cloud
+from lima_bench.lima.clusters.store import Clusters
 from lima_bench.lima.company import Member
 from lima_bench.lima.lookback import Sighted
 from lima_bench.lima.looks import Look, Shown, draw_look
@@ -69,7 +71,28 @@ def scan_input(member: Member, one: PairedSample) -> ScanInput:
     )
 
 
-def batch_scan(member: Member, sample: Sample, start: int, matches: Matches | None) -> Scan:
+def clusters_of(
+    clusters: Clusters | None, members: Sequence[Member], samples: Sequence[Sample]
+) -> list[Tensor | None]:
+    """For each scan the clusters of its points, counted over an anchor and its company.
+
+    A dense cloud has none: its earlier sweeps were never grouped.
+    """
+    found: list[Tensor | None] = [None] * len(members)
+    if clusters is None:
+        return found
+    for anchor in dict.fromkeys(member.anchor for member in members):
+        group = [n for n, one in enumerate(members) if one.anchor == anchor and not one.dense]
+        frames = [samples[number].frame.id for number in group]
+        sizes = [len(samples[number].points) for number in group]
+        for number, labels in zip(group, clusters.lookup(frames, sizes), strict=True):
+            found[number] = torch.from_numpy(labels)
+    return found
+
+
+def batch_scan(
+    member: Member, sample: Sample, start: int, matches: Matches | None, clusters: Tensor | None
+) -> Scan:
     """What a loss is told of a scan whose first point is row `start` of the batch."""
     return Scan(
         id=sample.frame.id,
@@ -81,6 +104,7 @@ def batch_scan(member: Member, sample: Sample, start: int, matches: Matches | No
         anchor=member.anchor,
         offset=member.offset,
         dense=member.dense,
+        clusters=clusters,
         matches=matches,
     )
 

@@ -58,8 +58,8 @@ def fit(
         folder: Where ``state.pt`` is kept until the caller, its result safe, calls `forget`.
         seed: Of everything random inside the module.
         report: Called after every step, on rank 0.
-        observe: Called after every step with the number of steps done; must leave the module
-            as it found it.
+        observe: Called after every step, before its state is written, with the number of steps
+            done; must leave the module as it found it, buffers aside.
         device: ``cpu``, ``cuda`` or ``cuda:N``. How many train together is this process's
             environment's affair: `ranks.run_on` and ``torchrun`` start one process per device.
         workers: Loading processes per rank; 0 loads in this one.

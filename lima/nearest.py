@@ -1,9 +1,9 @@
-"""The nearest of many points within a radius: two clouds -> `nearest_rows`.
+"""The nearest of many points within a radius, or all of them: two clouds -> rows of the second.
 
-Points are put into upright columns as wide as the radius, so that a search looks into a few of
-them. Clouds of a spinning sensor are flat: a third axis would only add empty cells, and what
-reaches nothing (a third of all points) costs hardly anything this way. Distances are float64 and
-exact, whatever the number of threads (torch's).
+Offers `nearest_rows` and `rows_within`. Points are put into upright columns as wide as the radius,
+so that a search looks into a few of them. Clouds of a spinning sensor are flat: a third axis would
+only add empty cells, and what reaches nothing (a third of all points) costs hardly anything this
+way. Distances are float64 and exact, whatever the number of threads (torch's).
 """
 
 from __future__ import annotations
@@ -43,27 +43,49 @@ def nearest_rows(current: Float32, carry: Float64, past: Float32, radius_m: floa
     found = np.full(len(current), -1, dtype=np.int32)
     if len(past) == 0 or len(current) == 0:
         return found
+    table = _table(past, radius_m)
+    over(
+        len(current),
+        lambda first, last: _search(
+            current[first:last], carry, *table, float(radius_m), found[first:last]
+        ),
+    )
+    return found
+
+
+def rows_within(current: Float32, past: Float32, radius_m: float, most: int) -> Int32:
+    """For each current point the rows (N, most) of the past points near it; -1 fills up.
+
+    Rows rise; of more than `most` the first count. A point at exactly the radius counts.
+
+    Args:
+        current: (N, 3) metres.
+        past: (M, 3) metres, in the same frame.
+        radius_m: How far a neighbour may be.
+        most: Rows per point.
+    """
+    current, past = (np.require(xyz, np.float32, ("C", "W")) for xyz in (current, past))
+    found = np.full((len(current), most), -1, dtype=np.int32)
+    if len(past) == 0 or len(current) == 0:
+        return found
+    table = _table(past, radius_m)
+    over(
+        len(current),
+        lambda first, last: _gather(
+            current[first:last], *table, float(radius_m), found[first:last]
+        ),
+    )
+    return found
+
+
+def _table(past: Float32, radius_m: float) -> tuple[Any, Any, Any, Any, Any, Any]:
+    """What a search needs of `past`: `_columns`, where they begin, how wide, how many they are."""
     low = past[:, :2].min(axis=0).astype(np.float64)
     extent = past[:, :2].max(axis=0).astype(np.float64) - low
     edge = np.maximum(radius_m, extent / (_MOST_COLUMNS - 1))
     counts = (extent / edge).astype(np.int64) + 1
     starts, rows, points = _columns(past, low, edge, counts)
-    over(
-        len(current),
-        lambda first, last: _search(
-            current[first:last],
-            carry,
-            starts,
-            rows,
-            points,
-            low,
-            edge,
-            counts,
-            float(radius_m),
-            found[first:last],
-        ),
-    )
-    return found
+    return starts, rows, points, low, edge, counts
 
 
 @compiled
@@ -128,6 +150,45 @@ def _search(
                     best, place = squared, j
         found[i] = rows[place] if place >= 0 else -1
         guess = place
+
+
+@compiled
+def _gather(
+    current: Any,
+    starts: Any,
+    rows: Any,
+    points: Any,
+    low: Any,
+    edge: Any,
+    counts: Any,
+    radius_m: Any,
+    found: Any,
+) -> None:
+    """Fill `found`: each row is inserted where it belongs, and the largest falls out."""
+    most = found.shape[1]
+    beyond = np.nextafter(radius_m, np.inf) ** 2
+    reach = radius_m * _SLACK
+    for i in range(len(current)):
+        x, y, z = np.float64(current[i, 0]), np.float64(current[i, 1]), np.float64(current[i, 2])
+        first = max(int(np.floor((x - reach - low[0]) / edge[0])), 0)
+        last = min(int(np.floor((x + reach - low[0]) / edge[0])), counts[0] - 1)
+        left = max(int(np.floor((y - reach - low[1]) / edge[1])), 0)
+        right = min(int(np.floor((y + reach - low[1]) / edge[1])), counts[1] - 1)
+        n_found = 0
+        for line in range(first, last + 1):
+            start = starts[line * counts[1] + left] if left <= right else 0
+            stop = starts[line * counts[1] + right + 1] if left <= right else 0
+            for j in range(start, stop):
+                row = rows[j]
+                full = n_found == most
+                if _squared(points[j], x, y, z) >= beyond or (full and row > found[i, most - 1]):
+                    continue
+                place = most - 1 if full else n_found
+                n_found = min(n_found + 1, most)
+                while place > 0 and found[i, place - 1] > row:
+                    found[i, place] = found[i, place - 1]
+                    place -= 1
+                found[i, place] = row
 
 
 @compiled

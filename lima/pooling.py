@@ -1,7 +1,7 @@
-"""Means over groups: of points per group, and of upsampled pixels per superpixel.
+"""Means and maxima over groups: of points per group, and of upsampled pixels per superpixel.
 
-Offers `group_mean` and `superpixel_means`. Both divide by ``count + 1e-6``, as SLidR's published
-code does, so an empty group has mean 0.
+Offers `group_mean`, `group_max` and `superpixel_means`. Means divide by ``count + 1e-6``, as
+SLidR's published code does, so an empty group has mean 0.
 """
 
 from __future__ import annotations
@@ -28,6 +28,20 @@ def group_mean(
     return total / (count[:, None].to(values.dtype) + _SOFT_COUNT), count
 
 
+def group_max(
+    values: Float[Tensor, "rows width"], group: Int[Tensor, " rows"], n_groups: int
+) -> Float[Tensor, "groups width"]:
+    """Largest value of each channel over the rows of each group; zeros for a group without rows.
+
+    Rows that share the largest value share its gradient.
+    """
+    values = widen(values)
+    least = values.new_full((n_groups, values.shape[1]), -torch.inf)
+    place = group[:, None].expand_as(values)
+    largest = least.scatter_reduce(0, place, values, "amax")
+    return largest.masked_fill(largest.isneginf(), 0.0)
+
+
 def superpixel_means(
     grids: Float[Tensor, "images h w width"], superpixels: Int[Tensor, "images H W"], n_ids: int
 ) -> Float[Tensor, "images ids width"]:
@@ -40,7 +54,7 @@ def superpixel_means(
 
     Args:
         grids: Feature maps, channels last.
-        superpixels: Ids from 0, per image, below `n_ids`.
+        superpixels: Ids from 0, per image, below `n_ids`; a pixel with -1 is left out.
         n_ids: Room for so many ids per image; unused ones get a zero vector.
     """
     grids = widen(grids)
@@ -48,16 +62,19 @@ def superpixel_means(
     cells = height * width
     rows = _Axis.upsampling(height, superpixels.shape[1], grids)
     cols = _Axis.upsampling(width, superpixels.shape[2], grids)
-    scale = _inverse_lengths(grids, rows, cols)
+    inside = superpixels >= 0
+    scale = _inverse_lengths(grids, rows, cols) * inside
     first = n_ids * torch.arange(images, device=grids.device).view(-1, 1, 1)
-    group = superpixels.long() + first
+    group = superpixels.long().clamp(min=0) + first
     weights = grids.new_zeros(images * n_ids * cells)
     for row_cell, row_share in rows.corners():
         for col_cell, col_share in cols.corners():
             place = group * cells + (row_cell[:, None] * width + col_cell)
             share = scale * (row_share[:, None] * col_share)
             weights.index_add_(0, place.flatten(), share.flatten())
-    count = torch.bincount(group.flatten(), minlength=images * n_ids).view(images, n_ids, 1)
+    # Pixels without a segment are counted in one more bin: picking them out would wait for a GPU.
+    counted = torch.where(inside, group, images * n_ids).flatten()
+    count = torch.bincount(counted, minlength=images * n_ids + 1)[:-1].view(images, n_ids, 1)
     total = weights.view(images, n_ids, cells) @ grids.flatten(1, 2)
     return total / (count.to(grids.dtype) + _SOFT_COUNT)
 

@@ -6,7 +6,7 @@ teacher and memory are dropped.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +22,19 @@ from lima_bench.lima.api import load_method
 from lima_bench.lima.backbones.catalogue import build_backbone
 from lima_bench.lima.batching import ImageInputs, Planner, PretrainBatches
 from lima_bench.lima.checkpoint import save_student
+from lima_bench.lima.clusters.store import Clusters
 from lima_bench.lima.features import CachedTeacher, Grids, ImageTeacher, LiveTeacher
 from lima_bench.lima.loop import fit
 from lima_bench.lima.methods.card import MethodCard
 from lima_bench.lima.optimise import one_group
-from lima_bench.lima.order import Share, make_order
+from lima_bench.lima.order import Order, Share, make_order
 from lima_bench.lima.recipes import PretrainRecipe, Settings, StudentSettings
 from lima_bench.lima.schedule import n_steps
 from lima_bench.lima.student import Student
 from lima_bench.lima.superpixels import Superpixels
+from lima_bench.lima.survey import RollCall, Survey, calm
 from lima_bench.lima.teachers.load import Teacher
+from lima_bench.lima.tree import to_device
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class Lesson:
         grids: Folder of cached teacher features; beside `teacher`, only its mean and std are read.
         teacher: A network that runs inside every step, instead of the cache.
         superpixels: Folder of cached superpixels.
+        clusters: Folder of cached 3D clusters.
     """
 
     method_card: MethodCard
@@ -57,6 +61,7 @@ class Lesson:
     grids: Path | None = None
     teacher: Teacher | None = None
     superpixels: Path | None = None
+    clusters: Path | None = None
 
 
 def new_student(settings: StudentSettings, *, bn_momentum: float, seed: int) -> Student:
@@ -96,7 +101,8 @@ def pretrain(
 
     Returns:
         Numbers of the run: ``steps``, ``epochs``, ``parameters`` of the student, and the mean of
-        each loss term over the last 5 % of steps as ``final_<term>``.
+        each loss term over the last 5 % of steps as ``final_<term>``; and what the method's
+        ``diagnose(batches)``, if it has one, says of the finished network.
 
     Raises:
         UserError: An input is missing or broken, or the loss is not finite.
@@ -124,13 +130,16 @@ def pretrain(
             folder=folder,
             seed=seed,
             report=report,
+            observe=_survey(lesson, method, steps, seed=seed, device=device, workers=workers),
             device=device,
             workers=workers,
         )
+        said = {}
         if ranks.rank() == 0:
             save_student(checkpoint, learner, _meta(lesson, seed, steps))
+            said = _diagnosis(method, batches, range(max(0, steps - per_epoch), steps))
         final = {f"final_{name}": value for name, value in history.tail().items()}
-        return {"steps": float(steps), "epochs": steps / per_epoch, **final}
+        return {"steps": float(steps), "epochs": steps / per_epoch, **final, **said}
 
     return {**scores, **ranks.run_on(devices, work, report)}
 
@@ -148,12 +157,22 @@ def _check(lesson: Lesson) -> None:
         )
     if "superpixels" in needs and lesson.superpixels is None:
         raise UserError(where, "It needs superpixels.", "Build them first: lima-bench prepare.")
+    if "clusters" in needs:
+        _check_clusters(lesson.clusters, lesson.method_card.clusters, where)
     if not isinstance(lesson.method_settings, lesson.method_card.settings):
         raise UserError(
             where,
             f"Its settings are {type(lesson.method_settings).__name__}.",
             f"Give it {lesson.method_card.settings.__name__}.",
         )
+
+
+def _check_clusters(folder: Path | None, kind: str, where: str) -> None:
+    if folder is None:
+        raise UserError(where, "It needs 3D clusters.", "Build them first: lima-bench prepare.")
+    found = Clusters(folder).facts["kind"]
+    if found != kind:
+        raise UserError(folder, f"Here lie {found}.", f"Give {where} a folder of {kind}.")
 
 
 def _method(lesson: Lesson, learner: Student, seed: int, device: str) -> nn.Module:
@@ -203,11 +222,21 @@ def _image_inputs(lesson: Lesson) -> ImageInputs:
     )
 
 
+def _share(lesson: Lesson) -> Share:
+    return Share(lesson.recipe.batch_size, ranks.rank(), ranks.world_size())
+
+
 def _batches(lesson: Lesson, method: type[nn.Module], seed: int, device: str) -> PretrainBatches:
-    share = Share(lesson.recipe.batch_size, ranks.rank(), ranks.world_size())
     order = make_order(
-        lesson.method_card.order, lesson.source.frames, share, derive_seed(seed, "order")
+        lesson.method_card.order, lesson.source.frames, _share(lesson), derive_seed(seed, "order")
     )
+    return _in_order(lesson, method, order, seed=seed, device=device)
+
+
+def _in_order(
+    lesson: Lesson, method: type[nn.Module], order: Order, *, seed: int, device: str, **options: int
+) -> PretrainBatches:
+    clustered = "clusters" in lesson.method_card.needs
     return PretrainBatches(
         lesson.source,
         lesson.student,
@@ -216,9 +245,38 @@ def _batches(lesson: Lesson, method: type[nn.Module], seed: int, device: str) ->
         _image_inputs(lesson),
         order,
         seed=seed,
-        rank=share.rank,
+        rank=ranks.rank(),
         with_maps=torch.device(device).type == "cpu",
+        clusters=Clusters(lesson.clusters) if clustered and lesson.clusters else None,
+        **options,
     )
+
+
+def _survey(
+    lesson: Lesson, method: nn.Module, total_steps: int, *, seed: int, device: str, workers: int
+) -> Survey | None:
+    """The calm passes that the method asks for, over the frames that it learns from."""
+    asks: Any = getattr(method, "survey_every", None)
+    every: float | None = asks(lesson.method_settings) if asks is not None else None
+    if every is None:
+        return None
+    order = RollCall(len(lesson.source.frames), _share(lesson), lesson.recipe.survey_frames)
+    still = replace(lesson, recipe=calm(lesson.recipe))
+    seed = derive_seed(seed, "survey")
+    batches = _in_order(still, type(method), order, seed=seed, device=device, cache_bytes=0)
+    return Survey(method, every, total_steps, batches, order.steps_per_epoch, workers)
+
+
+def _diagnosis(method: nn.Module, batches: PretrainBatches, steps: range) -> dict[str, float]:
+    """What the method says of the network as it is now, shown the batches of the last epoch."""
+    own: Any = getattr(method, "diagnose", None)
+    if own is None:
+        return {}
+    device = next(method.parameters()).device
+    method.eval()
+    with torch.no_grad():
+        told: dict[str, float] = own(to_device(batches[step], device) for step in steps)
+    return told
 
 
 def _meta(lesson: Lesson, seed: int, steps: int) -> dict[str, Any]:

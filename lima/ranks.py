@@ -1,7 +1,8 @@
 """Who this process is among those that train together: rank, their number, sums over all.
 
-Offers `rank`, `world_size`, `sum_over_ranks` and `run_on`. One process per device; they are
-started by `run_on` or by ``torchrun`` and told apart by their environment.
+Offers `rank`, `world_size`, `sum_over_ranks`, `mean_over_ranks`, `from_first` and `run_on`. One
+process per device; they are started by `run_on` or by ``torchrun`` and told apart by their
+environment.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.distributed
+from torch import Tensor
 
 from lima_bench.common.progress import Report
 
@@ -59,6 +61,24 @@ def sum_over_ranks(array: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     torch.distributed.all_reduce(tensor)
     total: npt.NDArray[np.int64] = tensor.cpu().numpy()
     return total
+
+
+def from_first(values: Tensor) -> Tensor:
+    """Rank 0's `values`, for every process; themselves when there is only one."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return values
+    shared = values.clone()
+    torch.distributed.broadcast(shared, src=0)
+    return shared
+
+
+def mean_over_ranks(values: Tensor) -> Tensor:
+    """The mean of every process's `values`; itself when there is only one."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return values
+    total = values.clone()
+    torch.distributed.all_reduce(total)
+    return total / torch.distributed.get_world_size()
 
 
 def run_on(devices: int, work: Callable[[Report], T], report: Report) -> T:

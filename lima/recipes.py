@@ -1,16 +1,18 @@
 """How training is done, as data: the settings a suite's recipe files may hold.
 
-Offers `Augmentation`, `ImageAugmentation`, `Optimiser`, `Schedule`, `Length`, `TrainSettings` and
-`PretrainRecipe`, and hands on those of the student. Light: no torch.
+Offers `Augmentation`, `ImageAugmentation`, `Optimiser`, `Schedule`, `Length`, `TrainSettings`,
+`MaskSource`, `ClusterSettings` and `PretrainRecipe`, and hands on those of the student. Light: no
+torch.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from lima_bench.common.errors import UserError
 from lima_bench.lima.settings import Settings
 from lima_bench.lima.student_settings import (
     GridBounds,
@@ -21,13 +23,18 @@ from lima_bench.lima.student_settings import (
 
 __all__ = [
     "Augmentation",
+    "ClusterSettings",
     "GridBounds",
+    "GroundSettings",
     "ImageAugmentation",
     "InputSettings",
+    "InstanceSettings",
     "Length",
+    "MaskSource",
     "Optimiser",
     "PretrainRecipe",
     "Schedule",
+    "SegmentSettings",
     "Settings",
     "StudentSettings",
     "TrainSettings",
@@ -109,8 +116,8 @@ class Schedule(Settings):
         div: onecycle: peak / first value.
         final_div: onecycle: first value / last value, so the end is peak / (div * final_div).
         final_lr: warmup_cosine: the last value.
-        decay: inverse_root: share of the run after which the square of the rate has halved.
-        cooldown: inverse_root: share of the run, at its end, in which it goes straight to 0.
+        decay: inverse_root: share of the run after which the peak has fallen to 0.71 of itself.
+        cooldown: inverse_root: share of the run, its last, that goes straight down to 0.
     """
 
     kind: Literal["onecycle", "cosine_epoch", "warmup_cosine", "inverse_root", "constant"] = (
@@ -157,6 +164,93 @@ class TrainSettings(Settings):
     checkpoint_steps: int = 500
 
 
+class MaskSource(Settings):
+    """Which segmenter makes masks (`lima_bench.lima.segmenters.catalogue`), with which settings.
+
+    Attributes:
+        segmenter: Its id.
+        settings: Those that differ from its defaults.
+    """
+
+    segmenter: str
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        self.resolved()
+        return self
+
+    def resolved(self) -> dict[str, Any]:
+        """Every setting of the segmenter, defaults included, as JSON values."""
+        from lima_bench.lima.segmenters.catalogue import SEGMENTERS
+
+        try:
+            card = SEGMENTERS.get(self.segmenter)
+            return card.settings.model_validate(self.settings).model_dump(mode="json")
+        except UserError as error:
+            raise ValueError(f"{error.what} {error.how}") from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(["settings", *map(str, first["loc"])])
+            known = ", ".join(sorted(card.settings.model_fields))
+            what = f"segmenter {card.name}, {place}: {first['msg']}. Known settings: {known}"
+            raise ValueError(what) from error
+
+
+class GroundSettings(Settings):
+    """The ground of a scan, by RANSAC; methods-spatial 5.2, assumed.
+
+    Attributes:
+        distance_m: A point this near to the plane lies on it.
+        tries: Planes through three random points that are looked at.
+        tilt_deg: How far the plane's normal may lean from z.
+    """
+
+    distance_m: float = 0.25
+    tries: int = 1000
+    tilt_deg: float = 20.0
+
+
+class SegmentSettings(Settings):
+    """Segments over two scans, by HDBSCAN; methods-spatial 5.2, assumed.
+
+    Attributes:
+        min_cluster_size: Points of the smallest segment.
+        min_samples: Points, itself included, that make a point's surroundings dense.
+    """
+
+    min_cluster_size: int = Field(default=20, ge=2)
+    min_samples: int = Field(default=5, ge=1)
+
+
+class InstanceSettings(Settings):
+    """Pseudo-instances of a scan, by DBSCAN; methods-spatial 9, assumed.
+
+    Attributes:
+        radius_m: Of a point's surroundings.
+        min_points: Points, itself included, that make them dense.
+        moving_m: A point farther than this from all points half a second before and after moves.
+        smallest: Points of the smallest instance.
+        largest: Points of the largest.
+        most: Instances per scan.
+    """
+
+    radius_m: float = 0.7
+    min_points: int = 10
+    moving_m: float = 0.3
+    smallest: int = 10
+    largest: int = 5000
+    most: int = 64
+
+
+class ClusterSettings(Settings):
+    """How points are grouped into 3D clusters, for methods that need them."""
+
+    ground: GroundSettings = GroundSettings()
+    segments: SegmentSettings = SegmentSettings()
+    pseudo_instances: InstanceSettings = InstanceSettings()
+
+
 class PretrainRecipe(TrainSettings):
     """Settings of a pretraining run.
 
@@ -167,6 +261,11 @@ class PretrainRecipe(TrainSettings):
         teacher_features: ``raw``, or ``standardised`` per channel over the data set, for every
             method alike.
         superpixels: SLIC segments per image, for methods that need them.
+        semantic: Where semantic masks come from, for methods that need them; None: nowhere.
+        instances: Where class-agnostic masks come from, likewise.
+        clusters: How points are grouped, for methods that need it; the clusters stage reads it.
+        survey_frames: Frames, evenly spread, that a survey of the data set looks at, for methods
+            that hold one; None: all, as published.
         images: Random crops and mirror images; None shows every image as it is, so that the
             teacher's features can be cached.
     """
@@ -176,6 +275,10 @@ class PretrainRecipe(TrainSettings):
     pair_rounding: Literal["round", "floor"] = "round"
     teacher_features: Literal["raw", "standardised"] = "raw"
     superpixels: int = 150
+    semantic: MaskSource | None = None
+    instances: MaskSource | None = None
+    clusters: ClusterSettings = ClusterSettings()
+    survey_frames: Annotated[int, Field(ge=1)] | None = None
     images: ImageAugmentation | None = None
 
     @property

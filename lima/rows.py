@@ -1,13 +1,13 @@
 """Which rows of the student's input are copies of which points: Batch -> method.
 
-Offers `row_of_point` (scan views only, for losses over pairs) and `meet` (any view, for losses
-over per-point targets).
+Offers `row_of_point` (scan views only, for losses over pairs), `row_in_second_look` and `meet`
+(any view, for losses over per-point targets).
 """
 
 from __future__ import annotations
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from lima_bench.lima.batch import Batch
@@ -15,7 +15,19 @@ from lima_bench.lima.batch import Batch
 
 def row_of_point(batch: Batch) -> Int[Tensor, " points"]:
     """For every point, its row in the view of its own scan; -1 if the student does not see it."""
-    rows = torch.nonzero(batch.view < batch.n_scan_views).squeeze(1)
+    return _row_of_point(batch, batch.view < batch.n_scan_views)
+
+
+def row_in_second_look(batch: Batch) -> Int[Tensor, " points"]:
+    """For every point, its row in the views after the scans' own; -1 if no such view shows it.
+
+    Of several that show it, one; second looks show each point once.
+    """
+    return _row_of_point(batch, batch.view >= batch.n_scan_views)
+
+
+def _row_of_point(batch: Batch, chosen: Bool[Tensor, " rows"]) -> Int[Tensor, " points"]:
+    rows = torch.nonzero(chosen).squeeze(1)
     table = torch.full((len(batch.xyz),), -1, dtype=torch.int64, device=batch.source.device)
     table[batch.source[rows]] = rows
     return table

@@ -69,9 +69,13 @@ def _warmup_cosine(schedule: Schedule, peak: float, step: int, total_steps: int)
 
 
 def _inverse_root(schedule: Schedule, peak: float, step: int, total_steps: int) -> float:
-    """Straight up from 0, down as 1 / sqrt(1 + time / decay), at the end straight to 0 (ScaLR+)."""
-    turn, last = schedule.warmup * total_steps, (1 - schedule.cooldown) * total_steps
+    """Straight up from 0, down by ``1 / sqrt(1 + s / tau)``, straight down to 0 at the end.
+
+    s counts steps since the peak, tau is `decay` of the run. The last stretch begins with what the
+    root gives there and reaches 0 after the last step. As in ScaLR's branch ``scalr_plus``.
+    """
+    turn, fall = schedule.warmup * total_steps, (1 - schedule.cooldown) * total_steps
     if step < turn:
         return peak * step / turn
-    rate = peak / math.sqrt(1 + (min(step, last) - turn) / (schedule.decay * total_steps))
-    return rate if step <= last else rate * (total_steps - step) / (total_steps - last)
+    rate = peak / math.sqrt(1 + (min(step, fall) - turn) / (schedule.decay * total_steps))
+    return rate if step < fall else rate * (total_steps - step) / (total_steps - fall)

@@ -1,7 +1,8 @@
-"""Cuts each image into superpixels (SLIC) once and keeps them for every method that pools by them.
+"""Cuts each image into segments once and keeps them for every method that pools by them.
 
-Offers `build_superpixels` and `Superpixels`. Parameters are those published with SLidR: on the
-full-size image, compactness 6, sigma 3, ids from 0; then the nearest id at the teacher's size.
+Offers `Superpixels` (the store), `build_segments` (what cuts comes from
+`lima_bench.lima.segmenters.load`) and, for SLIC alone, `build_superpixels`. Ids are made at full
+size or at the teacher's, and kept as the nearest id at the teacher's size; -1 means no segment.
 """
 
 from __future__ import annotations
@@ -23,12 +24,14 @@ from torch import Tensor
 
 from lima_bench.common.errors import UserError
 from lima_bench.common.progress import Report, silent
-from lima_bench.datasets.images import read_image
 from lima_bench.datasets.sample import Camera, Source
 from lima_bench.lima.image_store import ImageStore, cameras_of, write_store
 from lima_bench.lima.resize import squeeze_ids
+from lima_bench.lima.segmenters.catalogue import SEGMENTERS, SlicSettings
+from lima_bench.lima.segmenters.load import Cutter, cutter
 
-COMPACTNESS, SIGMA = 6.0, 3.0
+NONE = np.iinfo(np.uint16).max
+"""How the store writes -1: the largest of its 16 bits."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,8 @@ class Superpixels:
 
     Attributes:
         store: Ids (H, W) per image.
-        slots: One more than the largest id of any image: adding ``image * slots`` to the ids
-            of a batch keeps superpixels of different images apart.
+        slots: How many ids there are: of classes their number, otherwise one more than the largest
+            id of any image. Adding ``image * slots`` keeps segments of different images apart.
     """
 
     store: ImageStore
@@ -46,7 +49,7 @@ class Superpixels:
 
     @classmethod
     def open(cls, folder: Path) -> Superpixels:
-        """Open what `build_superpixels` wrote.
+        """Open what `build_segments` wrote.
 
         Raises:
             UserError: Nothing is there, or it is damaged.
@@ -55,12 +58,15 @@ class Superpixels:
         return cls(store, int(store.facts["slots"]))
 
     def lookup(self, cameras: Sequence[Camera]) -> Int[Tensor, "images H W"]:
-        """Ids of these images, int64.
+        """Ids of these images, int64; -1 where a pixel belongs to no segment.
 
         Raises:
             UserError: An image is not cached, or an id is not below `slots` (damaged file).
         """
-        ids = torch.from_numpy(self.store.gather(cameras).astype(np.int64))
+        stored = self.store.gather(cameras)
+        ids = torch.from_numpy(stored.astype(np.int64))
+        if self.store.facts["covered"] < 1:
+            ids[torch.from_numpy(stored == NONE)] = -1
         if ids.numel() and int(ids.max()) >= self.slots:
             raise UserError(
                 self.store.folder,
@@ -68,16 +74,6 @@ class Superpixels:
                 "This file is damaged: delete the folder and build it again.",
             )
         return ids
-
-
-def slic_ids(pixels: npt.NDArray[np.uint8], n_segments: int) -> npt.NDArray[np.int64]:
-    """Superpixel ids (rows, columns) of an RGB image, from 0; about `n_segments` of them."""
-    from skimage.segmentation import slic
-
-    ids: npt.NDArray[np.int64] = slic(
-        pixels, n_segments=n_segments, compactness=COMPACTNESS, sigma=SIGMA, start_label=0
-    )
-    return ids.astype(np.int64)
 
 
 def build_superpixels(
@@ -89,52 +85,92 @@ def build_superpixels(
     *,
     processes: int = 1,
 ) -> Superpixels:
+    """`build_segments` with SLIC as published and about `n_segments` superpixels per image."""
+    settings = SlicSettings(n_segments=n_segments).model_dump()
+    cut = cutter(SEGMENTERS.get("slic"), settings, image_size)
+    return build_segments(source, image_size, cut, folder, report, processes=processes)
+
+
+def build_segments(
+    source: Source,
+    image_size: tuple[int, int],
+    cut: Cutter,
+    folder: Path,
+    report: Report = silent,
+    *,
+    processes: int = 1,
+) -> Superpixels:
     """Cut every image of `source`; the result does not depend on the number of processes.
 
     Args:
         source: Frames whose images are cut.
         image_size: (height, width) that ids are squeezed to.
-        n_segments: Superpixels to aim at per image; SLIC gives about that many.
+        cut: What cuts one image.
         folder: Where they will lie; kept if it is there already.
         report: Hears of every finished frame.
-        processes: Images cut at the same time; a full-size image takes more than a second.
+        processes: Images cut at the same time; SLIC takes a second or more for a full-size image.
 
     Raises:
-        UserError: An image is missing or unreadable, or the disk refuses.
+        UserError: An image or a mask is missing or broken, an id is beyond those that there are,
+            or the disk refuses.
     """
     if not folder.exists():
-        largest = _Largest()
-        cut = partial(_cut, image_size=image_size, n_segments=n_segments)
-        items = largest.watch(_cut_all(source, cut, report, processes))
-        settings = {"image_size": list(image_size), "n_segments": n_segments}
-        write_store(folder, items, lambda: {**settings, "slots": largest.value + 1})
+        tally = _Tally(cut.n_ids)
+        small = partial(_squeezed, cut=cut, image_size=image_size)
+        items = tally.watch(_cut_all(source, small, report, processes))
+        write_store(folder, items, lambda: {"image_size": list(image_size), **tally.facts()})
     return Superpixels.open(folder)
 
 
 @dataclass
-class _Largest:
-    """Remembers the largest id that passed by."""
+class _Tally:
+    """Adds up the ids that pass by, and refuses those beyond the fixed number, if there is one."""
 
-    value: int = -1
+    n_ids: int | None
+    largest: int = -1
+    n_images: int = 0
+    n_segments: int = 0
+    covered: float = 0.0
 
     def watch(
         self, items: Iterator[tuple[str, npt.NDArray[np.uint16]]]
     ) -> Iterator[tuple[str, npt.NDArray[np.uint16]]]:
         for name, ids in items:
-            self.value = max(self.value, int(ids.max()))
+            found = np.unique(ids[ids != NONE])
+            largest = int(found[-1]) if len(found) else -1
+            if self.n_ids is not None and largest >= self.n_ids:
+                what = f"It has the segment {largest}, but there are only {self.n_ids}."
+                raise UserError(f"image {name}", what, "The segmenter breaks its own n_ids.")
+            self.largest = max(self.largest, largest)
+            self.n_images += 1
+            self.n_segments += len(found)
+            self.covered += float(np.mean(ids != NONE))
             yield name, ids
 
+    def facts(self) -> dict[str, float]:
+        return {
+            "slots": self.n_ids or max(self.largest + 1, 1),
+            "segments_per_image": self.n_segments / max(self.n_images, 1),
+            "covered": self.covered / max(self.n_images, 1),
+        }
 
-def _cut(camera: Camera, *, image_size: tuple[int, int], n_segments: int) -> npt.NDArray[np.uint16]:
-    ids = squeeze_ids(slic_ids(read_image(camera), n_segments), image_size)
-    return ids.astype(np.uint16)  # SLIC makes a few more than n_segments, never 65,536
+
+def _squeezed(
+    camera: Camera, *, cut: Cutter, image_size: tuple[int, int]
+) -> npt.NDArray[np.uint16]:
+    ids = squeeze_ids(cut(camera), image_size)
+    if ids.min() < -1 or ids.max() >= NONE:
+        where = f"image {camera.id}"
+        what = f"Its segments are numbered {ids.min()} to {ids.max()}."
+        raise UserError(where, what, f"Ids run from 0 to {NONE - 1}, and -1 means none.")
+    return np.where(ids < 0, NONE, ids).astype(np.uint16)
 
 
-Cut = Callable[[Camera], npt.NDArray[np.uint16]]
+Small = Callable[[Camera], npt.NDArray[np.uint16]]
 
 
 def _cut_all(
-    source: Source, cut: Cut, report: Report, processes: int
+    source: Source, cut: Small, report: Report, processes: int
 ) -> Iterator[tuple[str, npt.NDArray[np.uint16]]]:
     total = len(source.frames)
     cameras = cameras_of(source)
@@ -146,7 +182,7 @@ def _cut_all(
 
 
 def _in_order(
-    cut: Cut, cameras: Iterator[tuple[int, Camera]], processes: int
+    cut: Small, cameras: Iterator[tuple[int, Camera]], processes: int
 ) -> Generator[tuple[int, str, npt.NDArray[np.uint16]], None, None]:
     """Results in the order of the cameras, at most a few images ahead of the reader."""
     if processes == 1:

@@ -17,6 +17,9 @@ from lima_bench.lima.synthetic import IMAGE_SIZE, N_CAMERAS, N_SUPERPIXELS, Plac
 from lima_bench.lima.views import ViewPlan, plain_plan
 from lima_bench.lima.voxels import Voxels
 
+EDGE_M = 0.1
+"""Said of cells that in truth hold two rows each, wherever they lie."""
+
 FIRST = Moment(step=0, steps_per_epoch=4, total_steps=8)
 
 
@@ -71,6 +74,7 @@ def collate(
         pairs=_pair_index(own, starts, kept),
         images=_images(own, kept, dtype),
         moment=moment,
+        edge_m=EDGE_M,
     )
 
 

@@ -2,8 +2,8 @@
 
 Offers `conformance`, which runs a method on made-up batches, and `Finding`. It checks that the
 loss is a finite scalar, that gradients reach the student and never the teacher, that the same seed
-gives the same loss, that state survives saving, and that batches without pairs, with an empty view
-and with an empty scan are survived.
+gives the same loss, that state survives saving, that a survey leaves weights alone, and that
+batches without pairs, with an empty view and with an empty scan are survived.
 """
 
 from __future__ import annotations
@@ -176,6 +176,22 @@ def _check_state(trial: _Trial) -> None:
     _require(one == other, f"loss {one} becomes {other} after saving and loading the state")
 
 
+def _check_survey(trial: _Trial) -> None:
+    method = trial.build()
+    look: Any = getattr(method, "survey", None)
+    if look is None:
+        return
+    weights = {name: value.clone() for name, value in method.named_parameters()}
+    method.eval()
+    with torch.no_grad():
+        look(trial.steps())
+    method.train()
+    for name, value in method.named_parameters():
+        _require(torch.equal(value, weights[name]), f"the survey changes {name}: only buffers may")
+    for batch in trial.steps():
+        _backward(method, batch)
+
+
 def _check_no_pairs(trial: _Trial) -> None:
     blind = [without_pairs(drive[0]) for drive in trial.drives]
     _backward(trial.build(), trial.batch(blind))
@@ -202,6 +218,7 @@ _CHECKS: dict[str, Callable[[_Trial], None]] = {
     "no gradient reaches the teacher": _check_teacher_frozen,
     "the same seed gives the same loss": _check_repeatable,
     "the state survives saving and loading": _check_state,
+    "a survey changes no weight": _check_survey,
     "a batch without pairs is survived": _check_no_pairs,
     "a view that no camera sees is survived": _check_empty_view,
     "an empty scan is survived": _check_empty_scan,

@@ -14,7 +14,7 @@ from lima_bench.lima.backbones.sparse.maps import Level
 from lima_bench.lima.backbones.sparse.norm import BatchNorm, normed
 from lima_bench.lima.backbones.sparse.window import Window
 from lima_bench.lima.bounded import voxelise_bounded
-from lima_bench.lima.nearest import nearest_rows
+from lima_bench.lima.nearest import nearest_rows, rows_within
 from lima_bench.lima.recipes import GridBounds, VoxelSettings
 from lima_bench.lima.take import take_rows
 from lima_bench.lima.voxels import voxelise
@@ -69,9 +69,10 @@ def warm_rows() -> None:
 
 
 def warm_search() -> None:
-    """The search for past neighbours."""
+    """The search for past neighbours, and for all points near by."""
     points = np.zeros((4, 3), dtype=np.float32)
     nearest_rows(points, np.eye(4), points, radius_m=0.5)
+    rows_within(points, points, radius_m=0.5, most=2)
 
 
 if __name__ == "__main__":

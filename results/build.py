@@ -11,6 +11,7 @@ from typing import Literal
 
 from lima_bench.results.stats import Spread, apart, summarise
 from lima_bench.results.table import Cell, ColumnMeta, Flag, Footer, RowMeta, Table
+from lima_bench.results.units import fitted
 from lima_bench.results.verdict import State, Verdict, judge
 
 CellId = tuple[str, str]
@@ -27,12 +28,15 @@ class Outcome:
         reason: One sentence for holes and for what is stale, limited or failed.
         environment: Where the numbers were made (device, precision, engine); a column that mixes
             several gets a warning.
+        distinct: False where one number serves every seed, such as the cost of a pretraining that
+            all seeds share: it has no spread.
     """
 
     values: Mapping[int, float] = field(default_factory=dict)
     state: State = State.DONE
     reason: str = ""
     environment: str = ""
+    distinct: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +107,7 @@ def build_table(
         rules: Of the suite.
         notes: Warnings; columns that mix environments add theirs.
     """
+    columns = [_fitted(column, outcomes, references or {}) for column in columns]
     cells = _cells(rows, columns, outcomes, tuple(seeds), references or {}, rules or Rules())
     return Table(
         title=title,
@@ -115,6 +120,15 @@ def build_table(
         against=against,
         notes=(*notes, *_mixtures(columns, outcomes)),
     )
+
+
+def _fitted(
+    column: ColumnMeta, outcomes: Mapping[CellId, Outcome], references: Mapping[CellId, Reference]
+) -> ColumnMeta:
+    """The column in the unit that suits all that it will show."""
+    ours = [v for (_, c), o in outcomes.items() if c == column.id for v in o.values.values()]
+    theirs = [r.value for (_, c), r in references.items() if c == column.id]
+    return fitted(column, [*ours, *theirs])
 
 
 def with_average(
@@ -181,7 +195,8 @@ def _cell(
     rules: Rules,
 ) -> Cell:
     state = _state(row, outcome)
-    spread = summarise(outcome.values.values())
+    values = list(outcome.values.values())
+    spread = summarise(values if outcome.distinct else values[:1])
     lacking = tuple(seed for seed in seeds if seed not in outcome.values) if spread else ()
     cell = Cell(
         row=row.id,
@@ -196,7 +211,9 @@ def _cell(
         flags=_flags(row, column, state, lacking),
         reason=_reason(outcome, state, lacking),
     )
-    return replace(cell, verdict=_verdict(cell, reference, rules))
+    # A cost depends on the machine, which no publication names: shown beside theirs, not judged.
+    judged = None if column.quantity else reference
+    return replace(cell, verdict=_verdict(cell, judged, rules))
 
 
 def _state(row: RowMeta, outcome: Outcome) -> State:
@@ -212,6 +229,7 @@ def _flags(
         "assumed": column.assumed,
         "protocol-assumed": bool(column.protocol),
         "limited": state is State.LIMITED,
+        "disturbed": state is State.DISTURBED,
         "partial": bool(lacking),
         "reconstruction": row.reconstruction,
         "reported": state is State.REPORTED,
@@ -237,7 +255,7 @@ def _verdict(cell: Cell, reference: Reference | None, rules: Rules) -> Verdict:
     return judge(
         cell.mean,
         cell.std,
-        cell.reference,
+        reference.value if reference else None,
         tolerance=rules.tolerance if own is None else own,
         spread=rules.spread,
         state=State.MISSING if partial else cell.state,

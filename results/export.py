@@ -1,6 +1,6 @@
-"""Writes a table to files, one per view.
+"""Writes a table to files, one per view, and its figures.
 
-Offers `VIEWS` (ending to renderer), `write_view` and `write_all`.
+Offers `VIEWS` (ending to renderer), `write_view`, `write_all` and `write_figures`.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from lima_bench.common.errors import UserError
 from lima_bench.common.files import write_atomic
 from lima_bench.results.render.csv import to_csv
 from lima_bench.results.render.html import to_html
@@ -45,3 +46,29 @@ def write_view(table: Table, path: Path, ending: str = "") -> Path:
     """
     write_atomic(path, VIEWS[ending or path.suffix.removeprefix(".")](table))
     return path
+
+
+def write_figures(table: Table, folder: Path) -> tuple[Path, ...]:
+    """Write every figure of the table as ``<suite>.<profile>.<figure>.{png,svg}``.
+
+    Raises:
+        UserError: The table has nothing to draw, the disk is full or the place is read-only.
+    """
+    from lima_bench.results.render.curves import figures_of  # loads matplotlib
+    from lima_bench.results.render.pages import as_png, as_svg
+
+    figures = figures_of(table)
+    if not figures:
+        what = (
+            f"The table {table.suite} has nothing to draw yet: no method with two numbers of"
+            " frames, and no data set with two label shares, has a number."
+        )
+        how = f"lima-bench run {table.suite} --profile {table.profile}, or export efficiency."
+        raise UserError("--figures", what, how)
+    paths = []
+    for name, figure in figures.items():
+        for ending, drawn in (("png", as_png), ("svg", as_svg)):
+            path = folder / f"{table.suite}.{table.profile}.{name}.{ending}"
+            write_atomic(path, drawn(figure))
+            paths.append(path)
+    return tuple(paths)

@@ -55,7 +55,7 @@ def read_golden(suite: str, profile: str, folder: Path = GOLDEN) -> dict[CellId,
 
 
 def to_golden(table: Table, *, tolerance: float, spread: float = 2.0) -> str:
-    """The table's finished cells as golden numbers.
+    """The scores of the table's finished cells as golden numbers; costs stay out.
 
     Args:
         table: Where they come from; holes, stale, limited and partial cells and guests stay out.
@@ -72,6 +72,8 @@ def to_golden(table: Table, *, tolerance: float, spread: float = 2.0) -> str:
     for row, column, cell in table:
         whole = cell.state is State.DONE and "partial" not in cell.flags
         if row.guest or cell.mean is None or not whole:
+            continue
+        if column.quantity:  # a cost is of its machine: nothing that another has to give again
             continue
         allowed = max(tolerance, spread * (cell.std or 0.0))
         std = "" if cell.std is None else repr(cell.std)

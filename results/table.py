@@ -1,7 +1,7 @@
 """A table as one object: rows times columns of cells, and what must be read beside it. Pure.
 
-Offers `RowMeta`, `ColumnMeta`, `Cell`, `Costs`, `Footer` and `Table`; `build` makes tables, `view`
-prepares them for the eye, `render` draws them.
+Offers `RowMeta`, `ColumnMeta`, `Quantity`, `Cell`, `Costs`, `Footer` and `Table`; `build` makes
+tables, `view` prepares them for the eye, `render` draws them.
 """
 
 from __future__ import annotations
@@ -18,12 +18,16 @@ Flag = Literal[
     "protocol-assumed",
     "stale",
     "limited",
+    "disturbed",
     "partial",
     "reported",
     "unavailable",
     "adopted",
 ]
 """What a reader must know of a cell: see `view.LEGEND`. ``partial``: some seeds are missing."""
+
+Quantity = Literal["", "hours", "seconds", "gigabytes"]
+"""What a column of costs holds; empty for scores."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,9 +82,13 @@ class ColumnMeta:
         assumed: Something about the column is stated by no source.
         protocol: ``assumed`` where no public text tells how papers split, thin out or score the
             data set; printed under the column.
-        decimals: Digits after the point.
+        decimals: Digits after the point; None until `lima_bench.results.units` has chosen.
         better: Which direction is good.
-        unit: Such as ``h`` or ``GB``; scores are percent and need none.
+        quantity: Of a cost; it is shown beside published numbers and never judged, for nobody says
+            which machine they are of.
+        unit: In which a cost is printed, ``auto`` until `lima_bench.results.units` has chosen;
+            scores are percent and need none.
+        scale: What is printed is the number times this.
     """
 
     id: str
@@ -91,9 +99,16 @@ class ColumnMeta:
     group: str = ""
     assumed: bool = False
     protocol: Literal["", "assumed"] = ""
-    decimals: int = 2
+    decimals: int | None = 2
     better: Literal["higher", "lower"] = "higher"
+    quantity: Quantity = ""
     unit: str = ""
+    scale: float = 1.0
+
+    @property
+    def heading(self) -> str:
+        """The title with its unit."""
+        return f"{self.title} ({self.unit})" if self.unit else self.title
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,11 +153,16 @@ class Costs:
     Attributes:
         wall_hours: Of the pretraining, mean over seeds.
         cpu_hours: Over all cores; None if not measured.
+        shared_wall_hours: Of the cached stages that it reads (teacher features, superpixels), which
+            other rows may read as well; not in the others.
+        cpu_seconds_per_sample: CPU time of one scan, mean over seeds.
         peak_memory_gb: Highest of any seed; None if not measured.
     """
 
     wall_hours: float | None = None
     cpu_hours: float | None = None
+    shared_wall_hours: float | None = None
+    cpu_seconds_per_sample: float | None = None
     peak_memory_gb: float | None = None
 
 

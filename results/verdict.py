@@ -27,7 +27,8 @@ class State(StrEnum):
     """How far a cell has come.
 
     ``done``: every seed has a record of the current code. ``stale``: the code changed since.
-    ``limited``: run on part of the data. ``missing``: not run yet. ``unavailable``: cannot run
+    ``limited``: run on part of the data. ``disturbed``: a cost that was measured beside other
+    work. ``missing``: not run yet. ``unavailable``: cannot run
     with this version or on this machine (method not built, data not there). ``reported``: only
     the publication has it. ``failed``: the job ended with an error.
     """
@@ -35,6 +36,7 @@ class State(StrEnum):
     DONE = "done"
     STALE = "stale"
     LIMITED = "limited"
+    DISTURBED = "disturbed"
     MISSING = "missing"
     UNAVAILABLE = "unavailable"
     REPORTED = "reported"
@@ -44,6 +46,7 @@ class State(StrEnum):
 _UNJUDGED = {
     State.STALE: Verdict.STALE,
     State.LIMITED: Verdict.LIMITED,
+    State.DISTURBED: Verdict.LIMITED,
     State.MISSING: Verdict.MISSING,
     State.UNAVAILABLE: Verdict.MISSING,
     State.REPORTED: Verdict.MISSING,

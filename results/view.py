@@ -1,6 +1,7 @@
 """What the eye needs of a table, said once for every renderer: texts of cells, marks, notes. Pure.
 
-Offers `Shown` (one cell as texts), `View` (all of them, with headers and notes) and `view`.
+Offers `Shown` (one cell as texts), `View` (all of them, with headers and notes), `view` and
+`printed` (one number).
 """
 
 from __future__ import annotations
@@ -11,17 +12,20 @@ from itertools import groupby
 
 from lima_bench.results.build import CellId
 from lima_bench.results.notes import GLYPHS, MARKS, footer, legend
-from lima_bench.results.table import Cell, ColumnMeta, Flag, RowMeta, Table
+from lima_bench.results.table import Cell, ColumnMeta, Flag, Quantity, RowMeta, Table
+from lima_bench.results.units import fitted
 from lima_bench.results.verdict import Verdict
 
 HOLE = "–"
 MINUS = "−"
-_MEASURES = {
-    "wall hours": "wall_hours",
-    "CPU hours": "cpu_hours",
-    "peak GB": "peak_memory_gb",
+_MEASURES: Mapping[str, tuple[str, Quantity]] = {
+    "wall time": ("wall_hours", "hours"),
+    "CPU time": ("cpu_hours", "hours"),
+    "shared stages": ("shared_wall_hours", "hours"),
+    "CPU a scan": ("cpu_seconds_per_sample", "seconds"),
+    "peak memory": ("peak_memory_gb", "gigabytes"),
 }
-_ON_CELLS: tuple[Flag, ...] = ("stale", "limited", "partial")
+_ON_CELLS: tuple[Flag, ...] = ("stale", "limited", "disturbed", "partial")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +129,12 @@ def view(table: Table, *, glyphs: bool = True) -> View:
     )
 
 
+def printed(column: ColumnMeta, value: float, *, signed: bool = False) -> str:
+    """A number of the column in its unit and decimals."""
+    decimals = 2 if column.decimals is None else column.decimals
+    return number_text(value * column.scale, decimals, signed=signed)
+
+
 def number_text(value: float, decimals: int, *, signed: bool = False) -> str:
     """`value` with so many digits and a typographic minus; never a negative zero."""
     text = f"{value:{'+' if signed else ''}.{decimals}f}"
@@ -171,7 +181,7 @@ def _shown(
     signed = row.difference
 
     def text(value: float | None, *, signed: bool = False) -> str:
-        return "" if value is None else number_text(value, column.decimals, signed=signed)
+        return "" if value is None else printed(column, value, signed=signed)
 
     return Shown(
         value=text(cell.mean, signed=signed) or HOLE,
@@ -207,8 +217,10 @@ def _row_groups(rows: Sequence[RowMeta]) -> list[tuple[str, tuple[RowMeta, ...]]
 
 
 def _costs(table: Table) -> Iterator[tuple[str, Mapping[str, str]]]:
-    for title, measure in _MEASURES.items():
-        taken = {row: getattr(costs, measure) for row, costs in table.costs.items()}
-        texts = {row: f"{value:.3g}" for row, value in taken.items() if value is not None}
-        if texts:
-            yield title, texts
+    for title, (measure, quantity) in _MEASURES.items():
+        found = {row: getattr(costs, measure) for row, costs in table.costs.items()}
+        taken = {row: value for row, value in found.items() if value is not None}
+        if taken:
+            bare = ColumnMeta(id=measure, title=title, quantity=quantity, decimals=None)
+            column = fitted(bare, taken.values())
+            yield column.heading, {row: printed(column, value) for row, value in taken.items()}

@@ -7,19 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from lima_bench.datasets.api import base_of
+from lima_bench.lima.clusters.kinds import VERSION as CLUSTERS_VERSION
+from lima_bench.lima.clusters.kinds import cluster_facts
 from lima_bench.lima.recipes import PretrainRecipe
 from lima_bench.suites.adopted import AdoptedCheckpoint
 from lima_bench.suites.job import Job, world_role
 from lima_bench.suites.known import Known
 from lima_bench.suites.load import Loaded
 from lima_bench.suites.schema import Column, RecipeSet, Row, Splits
+from lima_bench.suites.segments import Segmentation, mask_problem
 
 _NOT_HASHED = ("precision", "checkpoint_steps")
 """Settings of a recipe that decide how a run goes, not what it means: recorded, not hashed."""
 
+_ELSEWHERE = ("superpixels", "semantic", "instances", "clusters")
+"""Settings of a recipe that enter by the key of a cached stage, if the method reads it."""
 
 Data = dict[str, Any] | list[dict[str, Any]]
 """What a job reads: of one data set, or of several at once."""
@@ -35,12 +41,14 @@ class Identity:
         world_version: Of the world's code.
         manifests: Data-set id to the digest of the files on disk; beside a world, of data sets
             that it is not written as.
+        masks: Folder of masks, relative to the data root, to the digest of its files.
         provisional: The digests were not read from disk: good for plans, not for runs.
     """
 
     world: Mapping[str, Mapping[str, Any]] | None = None
     world_version: int = 0
     manifests: Mapping[str, str] = field(default_factory=dict)
+    masks: Mapping[str, str] = field(default_factory=dict)
     provisional: bool = False
 
 
@@ -79,10 +87,21 @@ class Chain:
         datasets = self.pretrain_on(row)
         if not datasets:
             return "no data: pretrain_on is not given"
-        blind = [name for name in datasets if not self.known.datasets[name].pictured]
-        if teacher and blind:
+        lacking = self._lacking(row, datasets)
+        lacking = lacking or next(filter(None, map(self._data_problem, datasets)), "")
+        return lacking or mask_problem(method, self.segmentation(row), self.identity.masks)
+
+    def _lacking(self, row: Row, datasets: Sequence[str]) -> str:
+        """What the row's method wants to see and a data set never has; empty if nothing."""
+        facts = {name: self.known.datasets[name] for name in datasets}
+        blind = [name for name, fact in facts.items() if not fact.pictured]
+        if self.teacher(row) and blind:
             return f"no images: {', '.join(blind)} has no cameras"
-        return next(filter(None, map(self._data_problem, datasets)), "")
+        wanted = "sweeps" in self.known.card_of(row).needs
+        still = [name for name, fact in facts.items() if not fact.swept]
+        if wanted and still and self.settings(row).get("sweeps") != 0:
+            return f"no sweeps: no scans before a frame can be read of {', '.join(still)}"
+        return ""
 
     def column_problem(self, column: Column) -> str:
         """Why the column cannot be asked; empty if it can."""
@@ -189,8 +208,10 @@ class Chain:
         recipe, runtime = self._recipe("pretrain", self.recipes(row).pretrain, row, dataset)
         data, inputs = self._datasets(datasets)
         inputs |= self._caches(row, recipe, data, dict(inputs))
-        if "superpixels" not in method.needs:
-            del recipe["superpixels"]
+        for name in _ELSEWHERE:
+            del recipe[name]
+        if "survey" not in method.needs:
+            del recipe["survey_frames"]
         config |= {"student": self.student(row, on=dataset), "recipe": recipe, "data": data}
         if self.teacher(row):
             config["teacher"] = self._teacher_facts(row)
@@ -266,21 +287,42 @@ class Chain:
     def _caches(
         self, row: Row, recipe: Mapping[str, Any], data: Data, inputs: Mapping[str, str]
     ) -> dict[str, str]:
-        """The cached stages that the method reads: teacher features, superpixels."""
-        needs = self.known.card_of(row).needs
+        """The cached stages that the method reads: teacher features, superpixels, clusters."""
+        card = self.known.card_of(row)
+        features = partial(self._features, row, recipe, data, inputs)
         caches = {}
-        images = {"image_size": recipe["image_size"], "data": data}
         # A teacher that runs in every step needs the cache for its mean and deviation at most.
         cached = recipe["images"] is None or recipe["teacher_features"] == "standardised"
-        if "features" in needs and cached:
-            images_seen = {**images, "antialias": recipe["antialias"]}
-            config = {**images_seen, "teacher": self._teacher_facts(row)}
-            caches["features"] = self._add(Job("features", 1, config, inputs=inputs))
-        if "superpixels" in needs:
+        if "features" in card.needs and cached:
+            caches["features"] = features()
+        if segments := Segmentation.of(card, recipe):
             size = list(PretrainRecipe.model_validate(recipe).superpixel_size)
-            config = {"image_size": size, "data": data, "n_segments": recipe["superpixels"]}
-            caches["superpixels"] = self._add(Job("superpixels", 1, config, inputs=inputs))
+            masks = segments.config(self.identity.masks)
+            read = dict(inputs)
+            if segments.card.needs == "features":
+                read["features"] = features()
+            config = {"image_size": size, "data": data, **masks}
+            job = Job("superpixels", 1, config, inputs=read, runtime=segments.runtime)
+            caches["superpixels"] = self._add(job)
+        if "clusters" in card.needs:
+            config = {**cluster_facts(card.clusters, recipe["clusters"]), "data": data}
+            job = Job("clusters", CLUSTERS_VERSION, config, inputs=inputs)
+            caches["clusters"] = self._add(job)
         return caches
+
+    def _features(
+        self, row: Row, recipe: Mapping[str, Any], data: Data, inputs: Mapping[str, str]
+    ) -> str:
+        seen = {name: recipe[name] for name in ("image_size", "antialias")}
+        config = {**seen, "data": data, "teacher": self._teacher_facts(row)}
+        return self._add(Job("features", 1, config, inputs=inputs))
+
+    def segmentation(self, row: Row) -> Segmentation | None:
+        """What cuts the images of a row; None if its method reads no superpixels, or gets none."""
+        datasets = self.pretrain_on(row)
+        dataset = datasets[0] if len(datasets) == 1 else None
+        recipe, _ = self._recipe("pretrain", self.recipes(row).pretrain, row, dataset)
+        return Segmentation.of(self.known.card_of(row), recipe)
 
     def _teacher_facts(self, row: Row) -> dict[str, str]:
         name = self.teacher(row)

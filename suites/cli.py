@@ -96,7 +96,7 @@ def _prepare(  # noqa: PLR0913 - one argument an option
     accept_stale: AcceptStale = False,
     quiet: Quiet = False,
 ) -> None:
-    """Render or verify the data, cache teacher features and superpixels."""
+    """Render or verify the data, cache teacher features, superpixels and clusters."""
     from lima_bench.suites.verbs import run
 
     request = request_of(suite, profile, only, columns, None, store, data, sets, plugs)
@@ -165,18 +165,15 @@ def _export(  # noqa: PLR0913 - one argument an option
     latex: Annotated[Path | None, typer.Option(metavar="F")] = None,
     markdown: Annotated[Path | None, typer.Option(metavar="F")] = None,
     html: Annotated[Path | None, typer.Option(metavar="F")] = None,
-    figures: Annotated[Path | None, typer.Option(metavar="DIR", help="Not built yet.")] = None,
+    figures: Annotated[Path | None, typer.Option(metavar="DIR", help="Curves: PNG, SVG.")] = None,
 ) -> None:
-    """Write the table to files."""
+    """Write the table to files, and what there is of curves."""
     from lima_bench.suites.verbs import show
-
-    if figures is not None:
-        raise _not_built("lima-bench export --figures")
 
     request = request_of(suite, profile, only, columns, seeds, store, data, sets, plugs)
     named = {"csv": csv, "tex": latex, "md": markdown, "html": html}
     files = {ending: path for ending, path in named.items() if path is not None}
-    raise typer.Exit(show.export(request, files, against=against))
+    raise typer.Exit(show.export(request, files, against=against, figures=figures))
 
 
 @app.command("check")

@@ -28,7 +28,8 @@ class CodeKeys:
 
     Attributes:
         stages: Stage to the digest of its sources.
-        foreign: ``method NAME`` or ``dataset NAME`` of a plug-in to the digest of its file.
+        foreign: ``method NAME``, ``segmenter NAME`` or ``dataset NAME`` of a plug-in to the digest
+            of its file.
     """
 
     stages: Mapping[str, str]
@@ -38,6 +39,7 @@ class CodeKeys:
         """Digest of the code that does this one job."""
         names = (
             f"method {job.config.get('method')}",
+            f"segmenter {job.config.get('segmenter')}",
             *(f"dataset {base_of(name)}" for name in job.datasets),
         )
         plugged = {name: self.foreign[name] for name in names if name in self.foreign}

@@ -82,7 +82,7 @@ def rough_weight(stage: str, config: Mapping[str, Any]) -> float:
         drives = [config["spec"].get(config["dataset"], {})] if "dataset" in config else []
         return 1.0 + 0.5 * sum(map(_n_frames, drives or config["spec"].values()))
     if recipe is None:
-        return {"features": 100.0, "superpixels": 100.0}.get(stage, 1.0)
+        return {"features": 100.0, "superpixels": 100.0, "clusters": 2000.0}.get(stage, 1.0)
     length = recipe["length"]
     share = config.get("labels", {}).get("share", "100%")
     part = float(share[:-1]) / 100 if share.endswith("%") else 1.0

@@ -130,14 +130,23 @@ class Draft:
 
 
 def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with `changes` over it, key by key; a ``length`` is replaced whole."""
+    """`base` with `changes` over it, key by key.
+
+    A ``length`` is replaced whole, and so is a segmenter by another one: what was set of the old
+    says nothing of the new.
+    """
     result = dict(base)
     for name, value in changes.items():
         old = result.get(name)
-        if name != "length" and isinstance(old, Mapping) and isinstance(value, Mapping):
-            value = merged(old, value)
+        if isinstance(old, Mapping) and isinstance(value, Mapping):
+            whole = name == "length" or _another(old, value)
+            value = value if whole else merged(old, value)
         result[name] = value
     return result
+
+
+def _another(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    return "segmenter" in new and new["segmenter"] != old.get("segmenter")
 
 
 def combined(errors: Iterable[UserError]) -> UserError:

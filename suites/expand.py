@@ -1,7 +1,8 @@
 """Suite and profile -> rows, columns, cells -> jobs with content addresses. Pure.
 
 Offers `expand` and its result `Expansion` of `TaughtRow`, `AskedColumn` and `CellPlan`; `Identity`
-says which data it is about. Equal work has an equal key, so rows, cells and suites share jobs.
+says which data it is about, `mask_folders` which folders of masks. Equal work has an equal key, so
+rows, cells and suites share jobs.
 
 What enters a key: the stage; the versions of method, reader and task; every resolved setting; the
 seed; the keys of the inputs. The labels that a run may use are named by share and convention beside
@@ -147,6 +148,14 @@ def expand(
     )
 
 
+def mask_folders(loaded: Loaded, known: Known, identity: Identity) -> set[str]:
+    """The folders of masks that rows of the profile's variant read, relative to the data root."""
+    chain = Chain(loaded, known, identity)
+    rows = [r for r in loaded.suite.rows if r.variant in (None, loaded.profile.variant)]
+    taught = (row for row in rows if known.card_of(row).is_built and not row.adopted)
+    return {found.folder for row in taught if (found := chain.segmentation(row)) and found.folder}
+
+
 def _guests(loaded: Loaded, known: Known) -> list[Row]:
     """A row for every adopted checkpoint that the suite does not name itself.
 
@@ -206,9 +215,15 @@ def _cell(chain: Chain, taught: TaughtRow, column: Column, seeds: Sequence[int])
     if missing:
         return CellPlan(row.id, column.id, missing=missing)
     if column.measure is not None:
-        if row.adopted:
-            reason = "adopted: what its teaching took was not measured here"
+        if reason := _costless(chain, row):
             return CellPlan(row.id, column.id, missing=reason)
         return CellPlan(row.id, column.id, jobs=taught.pretrain)
     jobs = {seed: chain.ask(row, column, taught.pretrain[seed], seed) for seed in seeds}
     return CellPlan(row.id, column.id, jobs=jobs)
+
+
+def _costless(chain: Chain, row: Row) -> str:
+    """Why pretraining the row has no cost to show; empty if it has one."""
+    if row.adopted:
+        return "adopted: what its teaching took was not measured here"
+    return "" if chain.known.card_of(row).learns else "nothing is taught: no cost"

@@ -1,6 +1,6 @@
 """Finds out which data a profile means: the settings of its world, or what lies below a root.
 
-Offers `identify` and `data_root`.
+Offers `identify`, `with_masks` and `data_root`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from lima_bench.common.errors import UserError
 from lima_bench.common.hashing import digest, file_digest
 from lima_bench.datasets.api import DATASETS, base_of, open_dataset
+from lima_bench.datasets.manifest import manifest_digest
 from lima_bench.datasets.share_lists import folder_of
 from lima_bench.suites.chain import Identity
 from lima_bench.suites.drafts import merged
@@ -68,6 +69,33 @@ def identify(
         wanted = ", ".join(dict.fromkeys(str(root / base_of(name)) for name in names))
         raise UserError(root, "No data set of the suite lies here.", f"Expected: {wanted}.")
     return Identity(manifests=manifests)
+
+
+def with_masks(
+    identity: Identity,
+    folders: Iterable[str],
+    root: Path | None,
+    remembered: Callable[[], Mapping[str, str]] = dict,
+) -> Identity:
+    """The data, and those folders of masks that lie beside it.
+
+    Args:
+        identity: The data.
+        folders: Relative to the data root, that rows read.
+        root: The data root.
+        remembered: Folder to the digest that the store's records name, where no root is given.
+    """
+    wanted = sorted(set(folders))
+    if not wanted:
+        return identity
+    if root is None:
+        known = remembered()
+        guess = "unknown" if identity.provisional else None
+        found = {name: digest for name in wanted if (digest := known.get(name, guess))}
+        return replace(identity, masks=found)
+    here = [name for name in wanted if (root / name).is_dir()]
+    digests = {n: manifest_digest(root / n, contents=(), sizes=(root / n,)) for n in here}
+    return replace(identity, masks=digests)
 
 
 def _with_own_files(world: Identity, suite: Suite, root: Path | None) -> Identity:

@@ -1,6 +1,6 @@
 """One piece of work with a content address; shared by every cell that needs it.
 
-Offers `Job`, `STAGES` (their order), `DOWNSTREAM` and `world_role`. Pure.
+Offers `Job`, `STAGES` (their order), `DOWNSTREAM`, `SPREADING` and `world_role`. Pure.
 """
 
 from __future__ import annotations
@@ -12,11 +12,23 @@ from typing import Any
 
 from lima_bench.common.hashing import digest
 
-STAGES = ("world", "features", "superpixels", "adopt", "pretrain", "linear_probe", "finetune")
+STAGES = (
+    "world",
+    "features",
+    "superpixels",
+    "clusters",
+    "adopt",
+    "pretrain",
+    "linear_probe",
+    "finetune",
+)
 """Every stage, upstream first."""
 
 DOWNSTREAM = frozenset({"linear_probe", "finetune"})
 """Stages whose score stands in a cell."""
+
+SPREADING = frozenset({"world", "superpixels"})
+"""Stages that spread over as many processes as they are given."""
 
 
 def world_role(dataset: str) -> str:
@@ -70,6 +82,7 @@ class Job:
         config = self.config
         words = [
             config.get("method") or config.get("teacher", {}).get("name") or "",
+            *dict.fromkeys((config.get("kind", ""), config.get("segmenter", ""))),
             config.get("backbone", ""),
             config.get("dataset", "") or "+".join(self.datasets),
             config.get("labels", {}).get("share", ""),

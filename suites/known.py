@@ -9,16 +9,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from lima_bench.common.errors import UserError, unknown_name
 from lima_bench.common.hashing import file_digest
-from lima_bench.datasets.api import DATASETS, Card
+from lima_bench.datasets.api import DATASETS, Card, Dataset, Swept
 from lima_bench.datasets.label_shares import CONVENTIONS
 from lima_bench.lima.backbones.catalogue import BACKBONES as BUILT_BACKBONES
 from lima_bench.lima.methods.card import MethodCard
 from lima_bench.lima.methods.catalogue import METHODS
+from lima_bench.lima.segmenters.catalogue import SEGMENTERS
 from lima_bench.lima.teachers.catalogue import TEACHERS, TIMM, TeacherCard
 from lima_bench.lima.teachers.files import find_weights
 from lima_bench.suites.adopted import AdoptedCheckpoint
@@ -62,6 +64,7 @@ class DatasetFacts:
         protocol: Whether papers tell how they split and score it.
         assumed: What the card assumes.
         pictured: Whether it has cameras.
+        swept: Whether scans before a frame can be read beside it.
     """
 
     title: str
@@ -71,6 +74,7 @@ class DatasetFacts:
     protocol: str = "published"
     assumed: tuple[str, ...] = ()
     pictured: bool = True
+    swept: bool = True
 
     @property
     def built(self) -> bool:
@@ -134,7 +138,8 @@ class Known:
         methods: Id to card; a card without implementation is planned only.
         teachers: Id to card; likewise.
         weights: Teacher id to the digest of the weights that it runs with, where known.
-        foreign: ``method NAME`` or ``dataset NAME`` of a plug-in to the digest of its file.
+        foreign: ``method NAME``, ``segmenter NAME`` or ``dataset NAME`` of a plug-in to the digest
+            of its file.
         datasets: Id to facts; variants of a card stand beside it as ``id:variant``.
         backbones: Id to whether it is built.
         tasks: Id to facts.
@@ -185,9 +190,10 @@ def gather() -> Known:
     datasets = {name: DatasetFacts(title) for name, title in PLANNED_DATASETS.items()}
     for name in DATASETS.names():
         reader = DATASETS.get(name)
-        datasets[name] = _facts(reader.card, reader.version)
+        facts = partial(_facts, reader)
+        datasets[name] = facts(reader.card)
         for variant in reader.card.variants:
-            datasets[f"{name}:{variant}"] = _facts(reader.card.variant(variant), reader.version)
+            datasets[f"{name}:{variant}"] = facts(reader.card.variant(variant))
     weights = {name: found for name, card in teachers.items() if (found := _weights(card))}
     return Known(
         methods=methods,
@@ -198,15 +204,16 @@ def gather() -> Known:
     )
 
 
-def _facts(card: Card, version: int) -> DatasetFacts:
+def _facts(reader: type[Dataset], card: Card) -> DatasetFacts:
     return DatasetFacts(
         title=card.title,
-        version=version,
+        version=reader.version,
         label_shares=card.label_shares,
         roles=card.roles,
         protocol=card.protocol,
         assumed=card.assumed,
         pictured=bool(card.cameras),
+        swept=issubclass(reader, Swept),
     )
 
 
@@ -215,6 +222,7 @@ def _foreign() -> dict[str, str]:
     classes: dict[str, object] = {
         f"method {name}": METHODS.get(name).implementation for name in METHODS.names()
     }
+    classes |= {f"segmenter {n}": SEGMENTERS.get(n).implementation for n in SEGMENTERS.names()}
     classes |= {f"dataset {name}": DATASETS.get(name) for name in DATASETS.names()}
     found = {}
     for name, cls in classes.items():

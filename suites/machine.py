@@ -1,13 +1,17 @@
 """What this machine has: cores, GPUs, and whether the code is a checkout. No torch.
 
-Offers `core_count`, `gpu_count`, `devices_for` and `checkout`.
+Offers `core_count`, `gpu_count`, `devices_for`, `machine_class` and `checkout`.
 """
 
 from __future__ import annotations
 
 import os
+import platform
+import re
 import shutil
 import subprocess
+import sys
+from functools import cache
 from pathlib import Path
 
 from lima_bench.common.errors import UserError
@@ -45,6 +49,34 @@ def devices_for(device: str) -> tuple[str, ...]:
         return tuple(f"cuda:{number}" for number in range(n_gpus))
     what = f'There is no device "{device}".'
     raise UserError(f"--device {device}", what, "--device cpu or --device cuda")
+
+
+def machine_class(device: str, cores: int = 1) -> str:
+    """On what kind of machine this process works: times of different classes do not compare.
+
+    The model of the processor, of the GPU where the job uses one, and the cores in use.
+
+    Args:
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+        cores: Cores that the job spreads over by itself, beside the threads of this process.
+    """
+    torch = sys.modules.get("torch")
+    n_cores = max(cores, torch.get_num_threads() if torch is not None else 1)
+    parts = [processor(), f"{n_cores} {'core' if n_cores == 1 else 'cores'}"]
+    if device.startswith("cuda") and torch is not None and torch.cuda.is_initialized():
+        parts.insert(0, str(torch.cuda.get_device_name(device)))
+    return ", ".join(parts)
+
+
+@cache
+def processor() -> str:
+    """The model of the processor, such as ``AMD EPYC 7763 64-Core Processor``."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        text = ""
+    found = re.search(r"^model name\s*:\s*(\S.*)$", text, re.MULTILINE)
+    return found[1].strip() if found else platform.processor() or platform.machine()
 
 
 def checkout() -> tuple[str, bool]:

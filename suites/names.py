@@ -12,8 +12,10 @@ from pydantic import ValidationError
 
 from lima_bench.common.errors import UserError, unknown_name
 from lima_bench.datasets.world.spec import SPECS, WorldSpec
+from lima_bench.results.units import UNITS
 from lima_bench.suites.drafts import Draft, merged
 from lima_bench.suites.known import Known
+from lima_bench.suites.measures import find_measure, measure_names
 from lima_bench.suites.recipe import Recipe
 from lima_bench.suites.schema import RecipeSet
 from lima_bench.suites.yaml_lines import Place
@@ -36,6 +38,7 @@ def check_suite(draft: Draft, profile: Draft, known: Known) -> None:
                 _check_method(draft, (part, number), entry, known)
             if part == "columns":
                 _check_convention(draft, (part, number, "labels"), known)
+                _check_measure(draft, (part, number), entry)
         _check_unique(draft, part)
     defaults = draft.data.get("defaults")
     if isinstance(defaults, dict):
@@ -95,6 +98,28 @@ def _check_convention(draft: Draft, place: Place, known: Known) -> None:
     if convention and convention not in known.conventions:
         kind = "label-share convention"
         draft.errors.append(unknown_name(draft.quoted(place), kind, convention, known.conventions))
+
+
+def _check_measure(draft: Draft, place: Place, entry: Mapping[str, Any]) -> None:
+    """A measure that there is, printed in a unit of its own kind."""
+    name, unit = entry.get("measure"), entry.get("unit", "auto")
+    if not isinstance(name, str):
+        if name is None and unit != "auto":
+            what = "Only a measure has a unit; scores are percent."
+            draft.errors.append(UserError(draft.quoted((*place, "unit")), what, "Leave it out."))
+        return
+    where = draft.quoted((*place, "measure"))
+    try:
+        measure = find_measure(name)
+    except KeyError:
+        error = unknown_name(where, "measure", name, measure_names())
+        others = "; a number that the method returns: pretrain.scores.NAME"
+        draft.errors.append(UserError(error.where, error.what, error.how + others))
+        return
+    units = ["auto", *(UNITS[measure.quantity] if measure and measure.quantity else ())]
+    if isinstance(unit, str) and unit not in units:
+        where = draft.quoted((*place, "unit"))
+        draft.errors.append(unknown_name(where, f"unit of {name}", unit, units))
 
 
 def _check_world(draft: Draft) -> None:

@@ -28,6 +28,7 @@ class Order:
         device: ``cpu``, ``cuda`` or ``cuda:N``.
         processes: How many processes the job may use.
         workers: How many of them load data beside a GPU.
+        timed: Whether its time is asked for: a record made beside other work does not do.
         plugs: Plug-in files to import first.
         commit: Of the checkout, empty outside one.
         dirty: Whether the checkout held changes beyond that commit.
@@ -43,6 +44,7 @@ class Order:
     device: str = "cpu"
     processes: int = 1
     workers: int = 0
+    timed: bool = False
     plugs: tuple[Path, ...] = ()
     commit: str = ""
     dirty: bool = False
@@ -60,7 +62,8 @@ class Event:
         done: Steps finished, for progress.
         total: Steps in all.
         message: For the user, where something is wrong.
-        facts: Of a finished job: ``hours``, whether it was ``found`` rather than done.
+        facts: Of a finished job: ``hours``, whether it was ``found`` rather than done, or
+            done ``again`` to be measured.
     """
 
     key: str

@@ -14,6 +14,7 @@ from lima_bench.suites.code import CodeKeys, lineage
 from lima_bench.suites.costs import Costs, Estimate, rough_weight
 from lima_bench.suites.expand import CellPlan, Expansion
 from lima_bench.suites.job import DOWNSTREAM, Job
+from lima_bench.suites.measures import beside_others, timed_jobs
 
 State = Literal["done", "stale", "missing"]
 
@@ -28,6 +29,7 @@ class Step:
         runs: Whether a run would do it: wanted by a cell, and not to be had otherwise.
         estimate: What it would take.
         code: The lineage that its record should have.
+        again: It runs only because its time is asked for and was not measured alone.
     """
 
     job: Job
@@ -35,6 +37,7 @@ class Step:
     runs: bool
     estimate: Estimate
     code: str
+    again: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,12 +49,14 @@ class Plan:
         steps: Key to step, inputs first.
         records: Key to record, of every job that has one.
         accept_stale: Whether stale records count as done.
+        timed: Keys of jobs whose time a column shows.
     """
 
     expansion: Expansion
     steps: Mapping[str, Step]
     records: Mapping[str, Record]
     accept_stale: bool = False
+    timed: frozenset[str] = frozenset()
 
     @property
     def todo(self) -> list[Step]:
@@ -105,13 +110,19 @@ def make_plan(
     for key, job in expansion.jobs.items():
         codes[key] = lineage(code.own(job), {r: codes[k] for r, k in job.inputs.items()})
     states = {key: _state(records.get(key), codes[key]) for key in expansion.jobs}
-    runs = _runs(expansion, states, present, _targets(expansion, targets), accept_stale)
+    mine = {key: records[key] for key in expansion.jobs if key in records}
+    timed, wanted = timed_jobs(expansion), _targets(expansion, targets)
+    again = {
+        key
+        for key in beside_others(mine, timed)
+        if states[key] == "done" and (targets is None or key in wanted)
+    }
+    runs = _runs(expansion, states, present, wanted, again, accept_stale=accept_stale)
     steps = {
-        key: Step(job, states[key], key in runs, costs.of(job), codes[key])
+        key: Step(job, states[key], key in runs, costs.of(job), codes[key], key in again)
         for key, job in expansion.jobs.items()
     }
-    mine = {key: records[key] for key in expansion.jobs if key in records}
-    return Plan(expansion, steps, mine, accept_stale)
+    return Plan(expansion, steps, mine, accept_stale, timed)
 
 
 def within_budget(plan: Plan, hours: float) -> tuple[list[CellPlan], float]:
@@ -184,9 +195,11 @@ def _runs(
     states: Mapping[str, State],
     present: Collection[str],
     targets: Collection[str],
+    again: Collection[str],
+    *,
     accept_stale: bool,
 ) -> set[str]:
-    """Targets without a good record, and backwards every input that cannot be read."""
+    """Targets without a good record, those to do again, and every input that cannot be read."""
     good = ("done", "stale") if accept_stale else ("done",)
     runs: set[str] = set()
     read: set[str] = set()
@@ -194,7 +207,8 @@ def _runs(
         fine = states[key] in good
         # A score needs its record only; what is read must also lie there.
         lacks_artifact = job.stage not in DOWNSTREAM and key not in present
-        if (key in targets and not fine) or (key in read and (not fine or lacks_artifact)):
+        wanted = (key in targets and not fine) or key in again
+        if wanted or (key in read and (not fine or lacks_artifact)):
             runs.add(key)
             read.update(job.inputs.values())
     return runs

@@ -210,7 +210,8 @@ def span(seconds: float) -> str:
 
 
 def _ending(job: Job, event: Event) -> str:
-    text = f"{_WORDS[event.kind]} {job.title}"
+    word = "measured" if event.facts.get("again") else _WORDS[event.kind]
+    text = f"{word} {job.title}"
     if event.facts.get("found"):
         return f"{text}   by another run"
     if "hours" in event.facts:

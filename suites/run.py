@@ -19,7 +19,7 @@ from lima_bench.suites.executors.base import Executor
 from lima_bench.suites.job import Job
 from lima_bench.suites.order import Event, Order
 from lima_bench.suites.plan import Plan, Step, expected_hours, priorities
-from lima_bench.suites.schedule import Schedule, goes_alone
+from lima_bench.suites.schedule import Schedule
 
 RETRIES = 2
 """How often a job is begun again whose worker died without a word (memory, a lost node)."""
@@ -125,7 +125,7 @@ class _Run:
     def __init__(self, plan: Plan, setup: Setup, executor: Executor, listener: Listener) -> None:
         self.plan, self.setup, self.executor, self.listener = plan, setup, executor, listener
         jobs = {step.job.key: step.job for step in plan.todo}
-        self.schedule = Schedule(jobs, priorities(plan))
+        self.schedule = Schedule(jobs, priorities(plan), plan.timed)
         self.report = Report()
         self.deaths: dict[str, int] = {}
         self.places: dict[str, int] = {}
@@ -157,7 +157,7 @@ class _Run:
         """What a worker must know of a step."""
         setup, job = self.setup, step.job
         place = self.places[job.key] % len(setup.devices)
-        alone = goes_alone(job)
+        alone = self.schedule.goes_alone(job.key)
         return Order(
             job=job,
             stages=setup.stages,
@@ -169,6 +169,8 @@ class _Run:
             device=setup.devices[place],
             processes=setup.cores if alone else max(1, setup.cores // setup.jobs),
             workers=setup.workers,
+            # A stale record that is accepted stays as it is: a repeat would measure other code.
+            timed=job.key in self.plan.timed and step.state != "stale",
             plugs=setup.plugs,
             commit=setup.commit,
             dirty=setup.dirty,

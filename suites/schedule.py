@@ -1,6 +1,6 @@
 """Which job may start next: the state of a run, without clock, disk or processes. Pure.
 
-Offers `Schedule` and `goes_alone`. A job is *waiting* for its inputs, *ready*, *running*,
+Offers `Schedule` and `fills_all_cores`. A job is *waiting* for its inputs, *ready*, *running*,
 *postponed* (another driver holds its key) or over: *done*, *failed* or *skipped* because an input
 failed.
 """
@@ -20,8 +20,8 @@ _LARGE_WORLD = 400.0
 """Twenty seconds of rendering: worth the start of processes that share it."""
 
 
-def goes_alone(job: Job) -> bool:
-    """Whether the work spreads over all cores by itself, so that nothing else runs beside it."""
+def fills_all_cores(job: Job) -> bool:
+    """Whether the work spreads over all cores by itself."""
     return job.stage == "world" and rough_weight(job.stage, job.config) > _LARGE_WORLD
 
 
@@ -32,11 +32,13 @@ class Schedule:
     Attributes:
         jobs: Key to job, inputs first; inputs that are not among them are done already.
         priority: Key to how early it should go, larger first.
+        timed: Keys of jobs whose time is asked for: nothing runs beside them.
         status: Key to where it stands.
     """
 
     jobs: Mapping[str, Job]
     priority: Mapping[str, float]
+    timed: Collection[str] = ()
     status: dict[str, Status] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -45,13 +47,17 @@ class Schedule:
     def next(self) -> str | None:
         """The ready job that should start now, None if none may."""
         running = self.having("running")
-        if any(goes_alone(self.jobs[key]) for key in running):
+        if any(map(self.goes_alone, running)):
             return None
         ready = [key for key in self.having("waiting") if self._is_ready(key)]
-        alone = [key for key in ready if goes_alone(self.jobs[key])]
+        alone = [key for key in ready if self.goes_alone(key)]
         if alone:
             return None if running else alone[0]
         return max(ready, key=lambda key: self.priority.get(key, 0.0), default=None)
+
+    def goes_alone(self, key: str) -> bool:
+        """Whether nothing else may run beside the job: it fills all cores, or its time counts."""
+        return key in self.timed or fills_all_cores(self.jobs[key])
 
     def having(self, *statuses: Status) -> list[str]:
         """Keys with one of these statuses, inputs first."""

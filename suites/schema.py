@@ -134,7 +134,12 @@ class Column(Part):
         labels: The label share that is learnt from.
         corrupted: A data set of corrupted copies of the validation frames, scored beside them.
         metric: The score to show.
-        measure: ``stage.name`` of a measured cost, such as ``pretrain.wall_hours``.
+        measure: What pretraining the row took, such as ``pretrain.wall_hours``
+            (`lima_bench.suites.measures`), or a number that it returned, such as
+            ``pretrain.scores.steps``.
+        unit: Of a measure as printed; ``auto``: the one in which its numbers are well read.
+        decimals: Of a measure as printed; default: as many as its numbers need. Of a score: the
+            table's.
         better: Which way is good.
         variant: As of `Row`.
     """
@@ -146,7 +151,9 @@ class Column(Part):
     labels: Labels = "100%"
     corrupted: str | None = None
     metric: str = "miou"
-    measure: Annotated[str, Field(pattern=r"^pretrain\.[a-z_]+$")] | None = None
+    measure: str | None = None
+    unit: Literal["auto", "h", "min", "s", "ms", "GB", "MB"] = "auto"
+    decimals: Annotated[int, Field(ge=0, le=6)] | None = None
     better: Literal["higher", "lower"] = "higher"
     variant: Variant | None = None
 

@@ -17,8 +17,8 @@ from lima_bench.suites.adopted import read_adopted
 from lima_bench.suites.chain import Identity
 from lima_bench.suites.code import CodeKeys, read_code
 from lima_bench.suites.costs import Costs
-from lima_bench.suites.expand import Expansion, expand
-from lima_bench.suites.identity import data_root, identify
+from lima_bench.suites.expand import Expansion, expand, mask_folders
+from lima_bench.suites.identity import data_root, identify, with_masks
 from lima_bench.suites.known import Known, gather
 from lima_bench.suites.load import Loaded, load
 from lima_bench.suites.plan import Plan, make_plan
@@ -132,6 +132,8 @@ def open_session(request: Request, *, write: bool, need_data: bool = False) -> S
         needed=need_data,
         remembered=lambda: _manifests(store),
     )
+    folders = mask_folders(loaded, known, identity)
+    identity = with_masks(identity, folders, root, lambda: _mask_digests(store))
     expansion = expand(
         loaded,
         known,
@@ -162,6 +164,16 @@ def _manifests(store: Store) -> dict[str, str]:
                 made = (str(record.measured.get("started", "")), str(part["manifest"]))
                 newest[part["dataset"]] = max(made, newest.get(part["dataset"], made))
     return {name: manifest for name, (_, manifest) in newest.items()}
+
+
+def _mask_digests(store: Store) -> dict[str, str]:
+    """Folder of masks to the digest in the newest record that read it."""
+    newest: dict[str, tuple[str, str]] = {}
+    for record in store.records():
+        if path := record.details.get("masks"):
+            made = (str(record.measured.get("started", "")), str(record.config["files"]))
+            newest[path] = max(made, newest.get(path, made))
+    return {path: found for path, (_, found) in newest.items()}
 
 
 def store_folder(given: Path | None) -> Path:

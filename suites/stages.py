@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lima_bench.common.errors import UserError
-from lima_bench.datasets.api import base_of, open_dataset
+from lima_bench.datasets.api import Swept, base_of, open_dataset
 from lima_bench.datasets.join import joined
 from lima_bench.datasets.sample import Source
 from lima_bench.suites.job import world_role
@@ -27,6 +27,7 @@ STAGE_FUNCTIONS = {
     "world": f"{_HERE}:render_world",
     "features": f"{_HERE}:cache_features",
     "superpixels": f"{_HERE}:cache_superpixels",
+    "clusters": f"{_HERE}:cache_clusters",
     "adopt": f"{_HERE}:adopt",
     "pretrain": f"{_HERE}:pretrain",
     "linear_probe": f"{_HERE}:linear_probe",
@@ -76,18 +77,48 @@ def cache_features(context: Context) -> Outcome:
 
 def cache_superpixels(context: Context) -> Outcome:
     """Cut every image into superpixels once."""
-    from lima_bench.lima.superpixels import build_superpixels
+    from lima_bench.lima.segmenters.catalogue import SEGMENTERS
+    from lima_bench.lima.segmenters.load import cutter
+    from lima_bench.lima.superpixels import build_segments
+
+    config, path = context.job.config, context.job.runtime.get("path")
+    card, size = SEGMENTERS.get(config["segmenter"]), tuple(config["image_size"])
+    own = isinstance(card.implementation, str)  # classes of plug-ins do not travel
+    found = build_segments(
+        source_of(context, "pretrain"),
+        size,
+        cutter(
+            card,
+            {**config["settings"], **context.job.runtime},
+            size,
+            grids=context.artifacts.get("features"),
+            files=context.data / path if context.data and path else None,
+        ),
+        context.artifact,
+        context.report,
+        processes=context.processes if own else 1,
+    )
+    facts = ("slots", "segments_per_image", "covered")
+    scores = {name: float(found.store.facts[name]) for name in facts}
+    details = {"masks": path} if path else {}
+    return Outcome({"images": float(len(found.store.array)), **scores}, details)
+
+
+def cache_clusters(context: Context) -> Outcome:
+    """Group the points of every frame once."""
+    from lima_bench.lima.clusters.build import build_clusters
+    from lima_bench.lima.recipes import ClusterSettings
 
     config = context.job.config
-    found = build_superpixels(
+    found = build_clusters(
         source_of(context, "pretrain"),
-        tuple(config["image_size"]),
-        config["n_segments"],
+        config["kind"],
+        ClusterSettings.model_validate(config["settings"]),
         context.artifact,
         context.report,
         processes=context.processes,
     )
-    return Outcome({"images": float(len(found.store.array))})
+    return Outcome({"frames": float(len(found))})
 
 
 def pretrain(context: Context) -> Outcome:
@@ -109,7 +140,7 @@ def pretrain(context: Context) -> Outcome:
         n_parameters = float(sum(p.numel() for p in learner.parameters()))
         scores = {"parameters": n_parameters, "steps": 0.0}
     else:
-        recipe = {"superpixels": 1, **config["recipe"], **context.job.runtime}
+        recipe = {**config["recipe"], **context.job.runtime}
         lesson = Lesson(
             method_card=card,
             method_settings=card.settings.model_validate(config["settings"]),
@@ -119,6 +150,7 @@ def pretrain(context: Context) -> Outcome:
             grids=context.artifacts.get("features"),
             teacher=_live_teacher(config),
             superpixels=context.artifacts.get("superpixels"),
+            clusters=context.artifacts.get("clusters"),
         )
         scores = teach(
             lesson,
@@ -192,7 +224,8 @@ def _source(context: Context, part: Mapping[str, Any], role: str) -> Source:
     name = part["dataset"]
     reader = open_dataset(name)
     frames = reader.frames(data_folder(context, name), part["splits"][role])
-    return Source(reader.card, frames, reader.load)
+    sweeps = reader.sweeps if isinstance(reader, Swept) else None
+    return Source(reader.card, frames, reader.load, sweeps=sweeps)
 
 
 def data_folder(context: Context, name: str) -> Path:

@@ -9,26 +9,25 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from statistics import fmean
 from typing import Literal
 
 from lima_bench.common.errors import UserError, unknown_name
+from lima_bench.lima.segmenters.catalogue import SEGMENTERS
 from lima_bench.results.build import CellId, Outcome, Reference, Rules, build_table
 from lima_bench.results.golden_files import read_golden
 from lima_bench.results.orderings import check_orderings, read_claims
 from lima_bench.results.record import Record
 from lima_bench.results.reference import read_published, references
 from lima_bench.results.splits import build_splits, split_title
-from lima_bench.results.table import ColumnMeta, Costs, Footer, RowMeta, Table
+from lima_bench.results.table import ColumnMeta, Footer, RowMeta, Table
 from lima_bench.results.verdict import State
 from lima_bench.suites.expand import CellPlan, TaughtRow
+from lima_bench.suites.measured import cost_notes, measure_column, measure_outcome, row_costs
 from lima_bench.suites.plan import Plan
 from lima_bench.suites.schema import Column
 from lima_bench.suites.session import Session
 
 Against = Literal["paper", "golden", ""]
-
-_UNITS = {"wall_hours": "h", "cpu_hours": "h", "peak_memory_gb": "GB"}
 
 
 def table_of(session: Session, plan: Plan, against: Against | None = None) -> Table:
@@ -61,12 +60,13 @@ def table_of(session: Session, plan: Plan, against: Against | None = None) -> Ta
         references=_references(session, chosen, rows, columns),
         against=chosen,
         rules=Rules(tolerance=check.tolerance, spread=check.spread, bold=style.bold),
+        notes=(*_stand_ins(session), *cost_notes(plan, expansion.columns)),
     )
     orderings = check_orderings(table, read_claims()) if loaded.suite.paper else ()
     return replace(
         table,
         orderings=orderings,
-        costs=_costs(plan, expansion.rows),
+        costs=row_costs(plan, expansion.rows),
         splits=_splits(session, plan, rows, footer),
     )
 
@@ -98,18 +98,25 @@ def _row_meta(session: Session, taught: TaughtRow) -> RowMeta:
     )
 
 
+def _stand_ins(session: Session) -> list[str]:
+    """What stands in for published masks, and in which rows."""
+    rows: dict[str, list[str]] = {}
+    jobs = session.expansion.jobs
+    for taught in session.expansion.rows:
+        reads = {key for k in taught.pretrain.values() for key in jobs[k].inputs.values()}
+        for name in {str(jobs[key].config.get("segmenter", "")) for key in reads}:
+            if name in SEGMENTERS and (what := SEGMENTERS.get(name).stand_in):
+                rows.setdefault(what, []).append(taught.title)
+    return [
+        f"segments: stand-in ({what}): {', '.join(dict.fromkeys(titles))}"
+        for what, titles in sorted(rows.items())
+    ]
+
+
 def _column_meta(session: Session, column: Column) -> ColumnMeta:
     suite = session.loaded.suite
     if column.measure is not None:
-        name = column.measure.partition(".")[2]
-        return ColumnMeta(
-            id=column.id,
-            title=column.title or column.id,
-            metric=name,
-            decimals=suite.table.decimals,
-            better=column.better,
-            unit=_UNITS.get(name, ""),
-        )
+        return measure_column(column, score_decimals=suite.table.decimals)
     asked = str(column.corrupted or column.on)
     facts = session.known.datasets[asked]
     title = facts.title
@@ -124,7 +131,7 @@ def _column_meta(session: Session, column: Column) -> ColumnMeta:
         group=group,
         assumed=_is_assumed(session, column),
         protocol="assumed" if facts.protocol == "assumed" else "",
-        decimals=suite.table.decimals,
+        decimals=suite.table.decimals if column.decimals is None else column.decimals,
         better=column.better,
     )
 
@@ -141,9 +148,11 @@ def _outcome(session: Session, plan: Plan, cell: CellPlan) -> Outcome:
     state = plan.cell_state(cell)
     if state == "unavailable":
         return Outcome(state=State.UNAVAILABLE, reason=cell.missing)
-    columns = {column.id: column for column in session.expansion.columns}
+    (column,) = (column for column in session.expansion.columns if column.id == cell.column)
+    if column.measure is not None and (outcome := measure_outcome(plan, cell, column)):
+        return outcome
     found = {seed: plan.records[k] for seed, k in cell.jobs.items() if k in plan.records}
-    values = {seed: _value(record, columns[cell.column]) for seed, record in found.items()}
+    values = {seed: _value(record, column) for seed, record in found.items()}
     if not values:
         failure = _failure(session, plan, cell)
         if failure:
@@ -164,13 +173,9 @@ def _value(record: Record, column: Column) -> float:
     Raises:
         UserError: The record has no such number.
     """
-    name, numbers = column.metric, dict(record.scores)
-    if column.measure is not None:
-        name = column.measure.partition(".")[2]
-        numbers = {k: v for k, v in record.measured.items() if isinstance(v, float)} | numbers
-    if name not in numbers:
-        raise unknown_name(f"column {column.id}", "score", name, numbers)
-    return float(numbers[name])
+    if column.metric not in record.scores:
+        raise unknown_name(f"column {column.id}", "score", column.metric, record.scores)
+    return float(record.scores[column.metric])
 
 
 def _failure(session: Session, plan: Plan, cell: CellPlan) -> str:
@@ -206,20 +211,6 @@ def _references(
         )
     published = read_published(suite.paper.table, suite.paper.key)
     return references(published, rows, columns)
-
-
-def _costs(plan: Plan, rows: tuple[TaughtRow, ...]) -> dict[str, Costs]:
-    found = {}
-    for row in rows:
-        records = [plan.records[k] for k in set(row.pretrain.values()) if k in plan.records]
-        measured = [record.measured for record in records if record.inputs]
-        if measured:
-            found[row.row.id] = Costs(
-                wall_hours=fmean(m["wall_hours"] for m in measured),
-                cpu_hours=fmean(m["cpu_hours"] for m in measured),
-                peak_memory_gb=max(m["peak_memory_gb"] for m in measured),
-            )
-    return found
 
 
 def _splits(session: Session, plan: Plan, rows: list[RowMeta], footer: Footer) -> Table | None:

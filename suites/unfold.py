@@ -61,6 +61,8 @@ def _unfold_entry(entry: Mapping[str, Any], place: Place, document: Document) ->
         _pick_by_method(entry, place, values, sources, document)
         if "matrix" in entry:
             values["id"] = _fill(values.get("id"), values, (*place, "id"), document)
+            if isinstance(title := values.get("title"), str):
+                values["title"] = _fill(title, values, (*place, "title"), document)
         results.append(Unfolded(values, sources, place))
     return results
 

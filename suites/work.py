@@ -15,7 +15,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +25,24 @@ from lima_bench.common.progress import Report
 from lima_bench.results.record import Record
 from lima_bench.results.store import Store
 from lima_bench.suites.code import lineage
-from lima_bench.suites.job import Job
+from lima_bench.suites.job import SPREADING, Job
 from lima_bench.suites.measure import Meter
+from lima_bench.suites.measures import ran_alone, samples_of
 from lima_bench.suites.order import Event, Order
+from lima_bench.suites.repeats import must_repeat
 
 Send = Callable[[Event], None]
 
-_PACKAGES = ("torch", "numpy", "numba", "scipy", "scikit-image", "lightning-fabric", "lima-bench")
+_PACKAGES = (
+    "torch",
+    "numpy",
+    "numba",
+    "scipy",
+    "scikit-image",
+    "scikit-learn",
+    "lightning-fabric",
+    "lima-bench",
+)
 
 
 @dataclass(frozen=True)
@@ -98,8 +109,10 @@ def perform(order: Order, send: Send, *, own_process: bool = False) -> None:
             elif found(store, order):
                 send(Event(key, "done", facts={"found": True}))
             else:
-                record = _do(store, order, send, own_process)
-                send(Event(key, "done", facts={"hours": record.measured["wall_hours"]}))
+                again = good_record(store, order)
+                record = _do(store, order, send, own_process=own_process, again=again)
+                facts = {"hours": record.measured["wall_hours"], "again": again is not None}
+                send(Event(key, "done", facts=facts))
     except UserError as error:
         _note(order, error.what, str(error))
         send(Event(key, "mendable", message=str(error)))
@@ -110,15 +123,33 @@ def perform(order: Order, send: Send, *, own_process: bool = False) -> None:
 
 
 def found(store: Store, order: Order) -> bool:
-    """Whether the store holds what the order asks for: a good record, and its artifact."""
+    """Whether the store holds what the order asks for: a good record, of the right manner."""
+    record = good_record(store, order)
+    return record is not None and (not order.timed or ran_alone(record))
+
+
+def good_record(store: Store, order: Order) -> Record | None:
+    """The record of the order's job, if the wanted code made it and its artifact lies there."""
     record = store.get(order.job.stage, order.job.key)
     if record is None or order.wanted_code not in (None, record.provenance.get("code")):
-        return False
-    return not record.details.get("artifact") or store.artifact(order.job.key).is_dir()
+        return None
+    whole = not record.details.get("artifact") or store.artifact(order.job.key).is_dir()
+    return record if whole else None
 
 
-def _do(store: Store, order: Order, send: Send, own_process: bool) -> Record:
-    """Run the stage function and keep its record."""
+def _do(
+    store: Store, order: Order, send: Send, *, own_process: bool, again: Record | None
+) -> Record:
+    """Run the stage function and keep its record.
+
+    Args:
+        store: Where.
+        order: What.
+        send: Takes events.
+        own_process: See `perform`.
+        again: The good record that was made beside other work: the job is repeated on the side to
+            be measured, must give the same again, and changes nothing but the measures.
+    """
     from lima_bench.suites import observe
 
     _load_plugs(order)
@@ -127,16 +158,20 @@ def _do(store: Store, order: Order, send: Send, own_process: bool) -> Record:
     state = _fresh_state(store, job.key, code)
     if own_process:
         _print_into(state / "output.txt")
-    shutil.rmtree(store.artifact(job.key), ignore_errors=True)
+    artifact = store.artifact(job.key) if again is None else state / "again"
+    shutil.rmtree(artifact, ignore_errors=True)
     module, name = order.stages[job.stage].split(":")
     function: Callable[[Context], Outcome] = getattr(importlib.import_module(module), name)
-    meter = Meter(state)
+    meter = _meter(order, state, own_process)
 
     def run(report: Report) -> Outcome:
-        return function(_context(store, order, state, report))
+        return function(_context(store, order, state, artifact, report))
 
-    outcome = observe.observed(order, store, run, _throttled(job.key, send, meter))
-    details = {**outcome.details, "artifact": store.artifact(job.key).is_dir()}
+    try:
+        outcome = observe.observed(order, store, run, _throttled(job.key, send, meter))
+        measured = meter.measured(artifact, samples=samples_of(job, outcome.scores, _world_size()))
+    finally:
+        meter.close()
     record = Record(
         key=job.key,
         stage=job.stage,
@@ -145,20 +180,29 @@ def _do(store: Store, order: Order, send: Send, own_process: bool) -> Record:
         seed=job.seed,
         inputs=job.inputs,
         scores=outcome.scores,
-        details=details,
+        details={**outcome.details, "artifact": artifact.is_dir()},
         provenance={**_provenance(order, code), **outcome.provenance},
-        measured=meter.measured(store.artifact(job.key)),
+        measured=measured,
     )
+    if again is not None:
+        must_repeat(store, record, again)
+        record = replace(again, measured=measured)
     store.put(record)
     store.clear_partial(job.key)
     return record
 
 
-def _context(store: Store, order: Order, state: Path, report: Report) -> Context:
-    store.artifact(order.job.key).parent.mkdir(parents=True, exist_ok=True)
+def _meter(order: Order, state: Path, own_process: bool) -> Meter:
+    spread = order.processes if order.job.stage in SPREADING else 1
+    cores = max(spread, 1 + order.workers)
+    return Meter(state, device=order.device, cores=cores, own_process=own_process)
+
+
+def _context(store: Store, order: Order, state: Path, artifact: Path, report: Report) -> Context:
+    artifact.parent.mkdir(parents=True, exist_ok=True)
     return Context(
         job=order.job,
-        artifact=store.artifact(order.job.key),
+        artifact=artifact,
         state=state,
         inputs=order.inputs,
         artifacts={role: store.artifact(key) for role, key in order.job.inputs.items()},
@@ -245,11 +289,15 @@ def _provenance(order: Order, code: str) -> dict[str, Any]:
         "dirty": order.dirty,
         "device": order.device.split(":")[0],
         "machine": platform.machine(),
-        "world_size": int(os.environ.get("WORLD_SIZE", "1")),
+        "world_size": _world_size(),
         "python": platform.python_version(),
         "packages": _versions(),
         **{name: value for name, value in order.job.runtime.items() if name == "precision"},
     }
+
+
+def _world_size() -> int:
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def _versions() -> dict[str, str]:

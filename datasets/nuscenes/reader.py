@@ -14,8 +14,9 @@ from lima_bench.datasets.card import Card
 from lima_bench.datasets.manifest import manifest_digest
 from lima_bench.datasets.nuscenes.annotations import boxes_of, inside
 from lima_bench.datasets.nuscenes.index import Index, open_index
+from lima_bench.datasets.nuscenes.sweeps import sweeps_before
 from lima_bench.datasets.nuscenes.tables import read_table, stamp, versions
-from lima_bench.datasets.sample import Bool, Boxes, Camera, Float32, Frame, Int64, Sample
+from lima_bench.datasets.sample import Bool, Boxes, Camera, Float32, Frame, Int64, Sample, Sweep
 from lima_bench.datasets.scans import read_labels, read_scan
 from lima_bench.datasets.splits import FILE, known_splits, sequences_of
 
@@ -91,6 +92,16 @@ class NuScenes:
             moving=self._moving(index, rows, boxes, raw),
         )
 
+    def sweeps(self, frame: Frame, n: int) -> tuple[Sweep, ...]:
+        """The `n` latest scans of the scene before `frame`, the latest first, keyframes included.
+
+        Raises:
+            UserError: A scan is missing or broken.
+        """
+        folder: Path = frame.handle["folder"]
+        index = open_index(folder, frame.handle["stamp"], CARD)
+        return sweeps_before(folder.parent, index, frame.handle["row"], n)
+
     def files(self, frame: Frame) -> list[Path]:
         """Scan, label file and images of `frame`, whether or not they exist."""
         index = open_index(frame.handle["folder"], frame.handle["stamp"], CARD)
@@ -101,7 +112,11 @@ class NuScenes:
         return [*(root / name for name in names if name), *images]
 
     def manifest(self, root: Path) -> str:
-        """Digest of all tables, of the splits file, and of the keyframe files' names and sizes."""
+        """Digest of all tables, of the splits file, and of the keyframe files' names and sizes.
+
+        Sweeps count by the tables, which name them: hundreds of thousands of files, whose arrival
+        must not make stale what never reads them.
+        """
         folders = list(versions(root).values())
         return manifest_digest(
             root,

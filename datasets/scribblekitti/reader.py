@@ -17,10 +17,11 @@ from lima_bench.common.hashing import digest
 from lima_bench.datasets.card import Card
 from lima_bench.datasets.manifest import manifest_digest
 from lima_bench.datasets.numbered_scans import class_ids
-from lima_bench.datasets.sample import Frame, Sample
+from lima_bench.datasets.sample import Frame, Sample, Sweep
 from lima_bench.datasets.scans import read_scan
 from lima_bench.datasets.scribblekitti.roots import Roots, find_roots
 from lima_bench.datasets.semantickitti.sequence import lidar_pose, list_scans, open_drive
+from lima_bench.datasets.semantickitti.sweeps import scans_before
 from lima_bench.datasets.splits import FILE, sequences_of
 
 _TEXTS = ("calib.txt", "poses.txt", "times.txt")
@@ -77,6 +78,14 @@ class ScribbleKitti:
             moving=np.isin(raw, self.card.moving_raw) if dense else None,
             lidar_to_global=lidar_pose(drive, stem),
         )
+
+    def sweeps(self, frame: Frame, n: int) -> tuple[Sweep, ...]:
+        """The `n` latest scans of the sequence before `frame`, the latest first.
+
+        Raises:
+            UserError: A scan is missing or broken, or the sequence has no poses.
+        """
+        return scans_before(frame, n)
 
     def manifest(self, root: Path) -> str:
         """Digest of both roots: texts and splits by content, scans and labels by name and size.

@@ -13,7 +13,7 @@ import numpy as np
 from lima_bench.datasets.card import Card
 from lima_bench.datasets.manifest import manifest_digest
 from lima_bench.datasets.numbered_scans import class_ids
-from lima_bench.datasets.sample import Camera, Frame, Int64, Sample
+from lima_bench.datasets.sample import Camera, Frame, Int64, Sample, Sweep
 from lima_bench.datasets.scans import read_scan
 from lima_bench.datasets.semantickitti.sequence import (
     Drive,
@@ -23,6 +23,7 @@ from lima_bench.datasets.semantickitti.sequence import (
     pose_row,
     sequences_folder,
 )
+from lima_bench.datasets.semantickitti.sweeps import scans_before
 from lima_bench.datasets.splits import FILE, sequences_of
 
 
@@ -70,6 +71,14 @@ class SemanticKitti:
             lidar_to_global=lidar_pose(drive, stem),
             cameras=_cameras(drive, frame.id, stem),
         )
+
+    def sweeps(self, frame: Frame, n: int) -> tuple[Sweep, ...]:
+        """The `n` latest scans of the sequence before `frame`, the latest first.
+
+        Raises:
+            UserError: A scan is missing or broken, or the sequence has no poses.
+        """
+        return scans_before(frame, n)
 
     def files(self, frame: Frame) -> list[Path]:
         """Scan, label file and image of `frame`, whether or not they exist."""

@@ -1,6 +1,6 @@
 """One SemanticKITTI sequence: its calibration, poses and times, read once.
 
-Offers `Drive`, `open_drive`, `sequences_folder`, `list_scans`, `lidar_pose` and
+Offers `Drive`, `open_drive`, `sequences_folder`, `list_scans`, `time_s`, `lidar_pose` and
 `pose_row`.
 
 The global frame is the LiDAR frame at the origin of ``poses.txt``. With `Tr` from the LiDAR to
@@ -128,14 +128,14 @@ def list_scans(folder: Path) -> list[Frame]:
             id=f"{folder.name}/{stem}",
             sequence=folder.name,
             index=position,
-            timestamp_s=_time_s(drive, stem),
+            timestamp_s=time_s(drive, stem),
             handle={"folder": folder, "stamp": key, "stem": stem},
         )
         for position, stem in enumerate(stems)
     ]
 
 
-def _time_s(drive: Drive, stem: str) -> float:
+def time_s(drive: Drive, stem: str) -> float:
     """When the scan was taken, from ``times.txt`` or from the LiDAR's rate."""
     if drive.times_s is None:
         return int(stem) / SCANS_PER_S

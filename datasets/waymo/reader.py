@@ -8,6 +8,7 @@ nothing would tell which of two copies of a segment was read.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from lima_bench.common.errors import UserError
 from lima_bench.datasets.card import Card
 from lima_bench.datasets.manifest import manifest_digest
 from lima_bench.datasets.rigid import refuse_jumps
-from lima_bench.datasets.sample import Frame, Sample
+from lima_bench.datasets.sample import Frame, Sample, Sweep
 from lima_bench.datasets.splits import FILE, sequences_of
 from lima_bench.datasets.waymo import records, segment_capture, segments
 from lima_bench.datasets.waymo.assemble import sample_of
@@ -84,6 +85,20 @@ class Waymo:
             captured = records.capture(path, handle["place"], *wanted)
         return sample_of(captured, frame, self.card)
 
+    def sweeps(self, frame: Frame, n: int) -> tuple[Sweep, ...]:
+        """The points of the `n` latest frames of the segment before `frame`, the latest first.
+
+        Raises:
+            UserError: A file is missing or damaged, or lacks a part of a frame.
+        """
+        path: Path = frame.handle["path"]
+        listing = _listing(frame.sequence, path)
+        earlier = range(frame.index - 1, max(frame.index - n, 0) - 1, -1)
+        samples = [
+            (i, self.load(replace(frame, handle=_handle(path, listing, i)))) for i in earlier
+        ]
+        return tuple(_sweep(sample, float(listing.times_us[i]) * 1e-6) for i, sample in samples)
+
     def files(self, frame: Frame) -> list[Path]:
         """The components' files that `frame` lies in, or its record file; existing or not."""
         path: Path = frame.handle["path"]
@@ -132,6 +147,11 @@ class Waymo:
             )
             for i in np.flatnonzero(kept).tolist()
         ]
+
+
+def _sweep(sample: Sample, timestamp_s: float) -> Sweep:
+    assert sample.lidar_to_global is not None  # every frame of this format has a pose
+    return Sweep(sample.points, sample.intensity, sample.lidar_to_global, timestamp_s)
 
 
 def _handle(path: Path, listing: Listing, i: int) -> dict[str, Any]:

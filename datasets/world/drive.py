@@ -131,7 +131,7 @@ def _stamp(start_us: int, time_s: float) -> int:
 def _sweeps(
     scene: Scene, rig: Rig, trip: Trip, start_us: int, time_s: float
 ) -> tuple[LidarScan, ...]:
-    """Scans evenly spread over the interval before a keyframe, oldest first."""
-    step = rig.period_s / (trip.sweeps + 1)
+    """The last turns before a keyframe, oldest first; closer where the interval has no room."""
+    step = min(rig.lidar.turn_s, rig.period_s / (trip.sweeps + 1))
     times = [time_s - step * (trip.sweeps - k) for k in range(trip.sweeps)]
     return tuple(_look(scene.at(t), rig.lidar, _stamp(start_us, t), trip.air).scan for t in times)

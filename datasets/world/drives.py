@@ -65,7 +65,8 @@ class NuScenesDrive(DriveSettings):
         pretrain_keyframes: Keyframes of those.
         val_scenes: Scenes of the val split.
         val_keyframes: Keyframes of a val scene.
-        sweeps_per_keyframe: Non-key scans between two keyframes (nuScenes itself: 9).
+        sweeps_per_keyframe: Non-key scans before every keyframe but the first (nuScenes itself: 9).
+        pretrain_sweeps: Likewise in the longer scenes, where methods ask for denser clouds.
         image_height: Pixels.
         image_width: Pixels.
         azimuths: LiDAR columns per turn (nuScenes itself: 1084).
@@ -80,6 +81,7 @@ class NuScenesDrive(DriveSettings):
     val_scenes: Count = 20
     val_keyframes: Keyframes = 2
     sweeps_per_keyframe: Count = 1
+    pretrain_sweeps: Count = 2
     image_height: Positive = 112
     image_width: Positive = 192
     azimuths: Positive = 480

@@ -28,7 +28,7 @@ class Trip:
         index: From 0 within `split`; with the split and the town it decides what is seen.
         keyframes: How many.
         all_classes: Whether every scored class must show.
-        sweeps: Non-key scans between two keyframes.
+        sweeps: Non-key scans before every keyframe but the first, at the sensor's own rate.
         air: What hangs in the air, as in `Recording.air`.
         style: Of its streets, where they differ from the expedition's.
         rig: Its sensors, where they differ from the expedition's.

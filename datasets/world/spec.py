@@ -87,7 +87,7 @@ class WorldSpec(DriveSettings):
 
 
 SPECS = {
-    # No suite reads sweeps yet, and they are half of what LiDAR scans take on disk.
+    # Sweeps are read in pretraining alone; elsewhere they would be most of what scans take on disk.
     "embedded": WorldSpec(nuscenes=NuScenesDrive(sweeps_per_keyframe=0)),
     "smoke": WorldSpec(
         nuscenes=NuScenesDrive(

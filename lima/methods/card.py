@@ -6,9 +6,9 @@ and its card; `lima_bench.lima.methods.catalogue` puts them in order.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from lima_bench.lima.recipes import Settings
 
@@ -18,7 +18,7 @@ Positive = Annotated[float, Field(gt=0)]
 Weight = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 
-Need = Literal["features", "superpixels", "clusters", "sweeps"]
+Need = Literal["features", "superpixels", "clusters", "sweeps", "survey"]
 Segments = Literal["slic", "semantic", "instances"]
 Clusters = Literal["", "segments", "pseudo_instances"]
 
@@ -39,7 +39,8 @@ class MethodCard(Settings):
             while the method is not built.
         settings: Its frozen settings class.
         needs: What it reads beside scans: cached ``features`` of a teacher, cached image
-            ``superpixels``, cached 3D ``clusters``, LiDAR ``sweeps`` between keyframes.
+            ``superpixels``, cached 3D ``clusters``, LiDAR ``sweeps`` between keyframes, now and
+            then a ``survey`` of the data set (`lima_bench.lima.survey`).
         segments: Which superpixels: ``slic``, ``semantic`` masks or class-agnostic ``instances``.
         clusters: Which 3D clusters.
         frames: How many frames it sees, the current one included, unless its settings say so.
@@ -65,6 +66,12 @@ class MethodCard(Settings):
     heads_2d: str = ""
     reconstruction: bool = False
     note: str = ""
+
+    @model_validator(mode="after")
+    def _clusters_are_named(self) -> Self:
+        if ("clusters" in self.needs) != bool(self.clusters):
+            raise ValueError("a method that needs clusters says which, and no other does")
+        return self
 
     @property
     def is_built(self) -> bool:

@@ -1,9 +1,9 @@
 """ScaLR (CVPR 2024) with a sparse student: each point follows the pixel that sees it.
 
-A linear head on the student (ScaLR+: one hidden layer), nothing learnt on the image side, and the
-mean distance of unit vectors over all point-pixel pairs of the batch. Source: methods-temporal 1.1,
-1.5 and 1.6. The original shows one camera and only the points that it sees; the LiMA tables do not
-say, so both are axes.
+A linear head on the student, nothing learnt on the image side, and the mean distance of unit
+vectors over all point-pixel pairs of the batch. Source: methods-temporal 1.1 and 1.6. The original
+shows one camera and only the points that it sees; the LiMA tables do not say, so both are axes. Its
+authors' later ScaLR+ (1.5) has a hidden layer in the head, and a recipe of its own.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import numpy.typing as npt
 from torch import nn
 
 from lima_bench.lima.api import Batch, Loss, Student, Teacher, sample_pixels
+from lima_bench.lima.heads import Mlp, head_distances
 from lima_bench.lima.losses import mean_or_zero
 from lima_bench.lima.methods.cards.scalr import ScalrSettings
-from lima_bench.lima.projection import projected_distances
 from lima_bench.lima.rows import paired_rows
 from lima_bench.lima.views import ScanInput, View, ViewPlan, plain_plan
 
@@ -29,19 +29,14 @@ class Scalr(nn.Module):
         super().__init__()
         self.settings = settings
         self.teacher, self.student = teacher, student
-        hidden = settings.hidden
-        layers = (nn.Linear(student.width, hidden), nn.ReLU()) if hidden else ()
-        self.hidden = nn.Sequential(*layers)
-        self.head = nn.Linear(hidden or student.width, teacher.width)
+        self.head = _head(settings, student.width, teacher.width)
 
     def forward(self, batch: Batch) -> Loss:
         """Mean over all pairs of the batch, so scans with more visible points weigh more."""
         pixels = sample_pixels(self.teacher(batch.images), batch.pairs, batch.images.size).detach()
         kept, rows = paired_rows(batch)
-        table, places = self.student.cells(batch.voxels).addressed(rows)
-        distances = projected_distances(
-            self.hidden(table), places, self.head, pixels, kept, self.settings.distance
-        )
+        cells = self.student.cells(batch.voxels)
+        distances = head_distances(self.head, cells, rows, pixels, kept, self.settings.distance)
         return Loss(distill=mean_or_zero(distances))
 
     @staticmethod
@@ -57,6 +52,12 @@ class Scalr(nn.Module):
             return ViewPlan(plain_plan(scans).views, cameras)
         seen = (_visible(scan, kept) for scan, kept in zip(scans, cameras, strict=True))
         return ViewPlan(tuple(View(((number, part),)) for number, part in enumerate(seen)), cameras)
+
+
+def _head(settings: ScalrSettings, width: int, out: int) -> nn.Linear | Mlp:
+    if settings.head == "linear":
+        return nn.Linear(width, out)
+    return Mlp(width, [settings.head_width], out, norm="none")
 
 
 def _one_camera(scan: ScanInput, rng: np.random.Generator) -> tuple[int, ...] | None:

@@ -43,7 +43,7 @@ def _grid(shown: View) -> dict[str, Any]:
         "grouped": any(name for name, _ in shown.column_groups),
         "columns": [
             {
-                "title": column.title + (f" ({column.unit})" if column.unit else ""),
+                "title": column.heading,
                 "marks": column_marks(column),
                 "number": shown.column_number.get(column.id, 0),
                 "starts": column.id in starts,
@@ -133,10 +133,12 @@ def _hint(row: RowMeta, column: ColumnMeta, shown: Shown) -> str:
     cell = shown.cell
     column_name = f"{column.group} {column.title}".strip()
     lines = [f"{row.title}, {column_name}"]
-    lines += [f"seed {seed}: {value:.4f}" for seed, value in sorted(cell.values.items())]
+    unit = f" {column.unit}" if column.unit else ""
+    values = {seed: value * column.scale for seed, value in sorted(cell.values.items())}
+    lines += [f"seed {seed}: {value:.4f}{unit}" for seed, value in values.items()]
     if cell.reference is not None:
         source = f" ({cell.reference_source})" if cell.reference_source else ""
-        lines.append(f"reference: {shown.reference}{source}")
+        lines.append(f"reference: {shown.reference}{unit}{source}")
     if cell.verdict is not Verdict.NO_REFERENCE:
         lines.append(f"verdict: {cell.verdict}")
     lines += [", ".join(cell.flags)] * bool(cell.flags) + [cell.reason] * bool(cell.reason)

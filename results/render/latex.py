@@ -34,6 +34,7 @@ _ESCAPES = {
     "¶": r"$\P$",
     "‖": r"$\|$",
     "*": r"$*$",
+    "∥": r"$\parallel$",
     "≤": r"$\leq$",
     "≥": r"$\geq$",
     "“": "``",
@@ -94,9 +95,8 @@ def _rules(groups: tuple[tuple[str, int], ...]) -> Iterator[str]:
 
 
 def _header(shown: View, column: ColumnMeta) -> str:
-    unit = f" ({column.unit})" if column.unit else ""
     number = shown.column_number.get(column.id, 0)
-    return escape(column.title + unit) + _raised(column_marks(column), number)
+    return escape(column.heading) + _raised(column_marks(column), number)
 
 
 def _body(shown: View) -> Iterator[str]:

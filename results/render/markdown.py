@@ -50,8 +50,7 @@ def _lines(shown: View) -> Iterator[list[str]]:
 
 def _header(shown: View, column: ColumnMeta) -> str:
     group = f"{_escape(column.group)}<br>" if column.group else ""
-    unit = f" ({column.unit})" if column.unit else ""
-    title = _escape(column.title + unit + column_marks(column))
+    title = _escape(column.heading + column_marks(column))
     return f"{group}{title}{_number(shown.column_number.get(column.id, 0))}"
 
 

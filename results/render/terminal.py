@@ -112,9 +112,8 @@ def _grid(shown: View, columns: Sequence[ColumnMeta], *, tall: bool) -> Grid:
 
 
 def _header(shown: View, column: ColumnMeta, *, show_group: bool) -> Text:
-    unit = f" ({column.unit})" if column.unit else ""
     number = _number(shown.column_number.get(column.id, 0))
-    title = column.title + unit + column_marks(column) + number
+    title = column.heading + column_marks(column) + number
     grouped = any(name for name, _ in shown.column_groups)
     above = f"{column.group if show_group else ''}\n" if grouped else ""
     return Text.assemble((above, "dim"), title)
@@ -158,7 +157,7 @@ def _ordering(ordering: Ordering) -> RenderableType:
 
 def _costs(shown: View) -> Grid:
     grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False)
-    grid.add_column("")
+    grid.add_column("", no_wrap=True)
     for title, _ in shown.costs:
         grid.add_column(title, justify="right")
     for row in shown.table.rows:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -16,6 +17,7 @@ from lima_bench.suites.adopted import read_adopted
 from lima_bench.suites.known import DatasetFacts, gather
 from lima_bench.suites.load import builtin
 from lima_bench.suites.session import load_plugs, store_folder
+from lima_bench.suites.verbs.methods import method_lines, method_object
 from lima_bench.suites.yaml_lines import read_document
 
 Lines = list[tuple[str, str, str]]
@@ -72,24 +74,35 @@ def list_things(wish: Wish) -> int:
         how = f"lima-bench list {LABELS} {wish.name}"
         raise UserError(f"lima-bench list {kind} {wish.name}", "Only labels are of a set.", how)
     load_plugs(wish.plugs)
+    if kind == "methods" and not wish.as_json:
+        for text in method_lines(gather().methods):
+            typer.echo(text)
+        return 0
     found = {name: make() for name, make in KINDS.items() if kind in (None, name)}
     if kind in (None, ADOPTED):
         found[ADOPTED] = _adopted(wish.store)
     if wish.as_json:
-        typer.echo(json.dumps({name: _objects(lines) for name, lines in found.items()}))
+        typer.echo(json.dumps({name: _objects(name, lines) for name, lines in found.items()}))
         return 0
-    for name, lines in found.items():
-        if kind is None:
-            typer.echo(name)
-        width = max((len(line[0]) for line in lines), default=0) + 2
-        for entry, state, title in lines:
-            indent = "  " if kind is None else ""
-            note = f"   ({state})" if state else ""
-            typer.echo(f"{indent}{entry:{width}}{title}{note}")
+    for text in _texts(found, whole=kind is None):
+        typer.echo(text)
     return 0
 
 
-def _objects(lines: Lines) -> list[dict[str, str]]:
+def _texts(found: Mapping[str, Lines], *, whole: bool) -> Iterator[str]:
+    """A line per entry, below the name of its kind where every kind is listed."""
+    for name, lines in found.items():
+        if whole:
+            yield name
+        width = max((len(line[0]) for line in lines), default=0) + 2
+        for entry, state, title in lines:
+            note = f"   ({state})" if state else ""
+            yield f"{'  ' * whole}{entry:{width}}{title}{note}"
+
+
+def _objects(kind: str, lines: Lines) -> list[dict[str, Any]]:
+    if kind == "methods":
+        return [method_object(card) for _, card in sorted(gather().methods.items())]
     return [{"name": name, "state": state, "title": title} for name, state, title in lines]
 
 

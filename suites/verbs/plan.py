@@ -99,6 +99,8 @@ def _stage_line(steps: list[Step]) -> str:
     parts += [f"{states[s]:4} {s}" for s in ("done", "stale", "missing") if states[s]]
     if running:
         parts.append(f"to run: {len(running)}   {_cost_line(running)}")
+    if n_again := sum(step.again for step in running):
+        parts.append(f"({n_again} only to be measured alone)")
     return "   ".join(parts)
 
 
@@ -131,6 +133,7 @@ def _step_json(step: Step) -> dict[str, Any]:
         "inputs": dict(step.job.inputs),
         "state": step.state,
         "runs": step.runs,
+        "again": step.again,
         "wall_hours": step.estimate.wall_hours,
         "peak_memory_gb": step.estimate.peak_memory_gb,
         "disk_gb": step.estimate.disk_gb,

@@ -11,11 +11,12 @@ import typer
 
 from lima_bench.common.errors import UserError
 from lima_bench.common.files import write_atomic
-from lima_bench.results.export import write_view
+from lima_bench.results.export import write_figures, write_view
 from lima_bench.results.golden_files import write_golden
 from lima_bench.results.junit import to_junit
 from lima_bench.results.table import Table
 from lima_bench.results.verdict import exit_code
+from lima_bench.results.view import printed
 from lima_bench.suites.session import Request, open_session
 from lima_bench.suites.tables import Against, table_of
 
@@ -30,19 +31,23 @@ def show(request: Request, *, against: str | None, as_json: bool) -> int:
     return 0
 
 
-def export(request: Request, files: Mapping[str, Path], *, against: str | None) -> int:
-    """Write the table to `files` (ending to path); returns the exit code.
+def export(
+    request: Request, files: Mapping[str, Path], *, against: str | None, figures: Path | None = None
+) -> int:
+    """Write the table to `files` (ending to path), its curves to `figures`; returns the exit code.
 
     Raises:
-        UserError: No file is named.
+        UserError: No file is named, or there is nothing to draw.
     """
-    if not files:
+    if not files and figures is None:
         what = "Nothing says where to write."
-        how = "Add --csv F, --latex F, --markdown F or --html F."
+        how = "Add --csv F, --latex F, --markdown F, --html F or --figures DIR."
         raise UserError("lima-bench export", what, how)
     table = current_table(request, against)
     for ending, path in files.items():
         typer.echo(f"Written: {write_view(table, path, ending)}")
+    for path in write_figures(table, figures) if figures is not None else ():
+        typer.echo(f"Written: {path}")
     return 0
 
 
@@ -64,8 +69,9 @@ def check(request: Request, *, against: str | None, junit: Path | None, update: 
     if junit is not None:
         write_atomic(junit, to_junit(table))
     for row, column, cell in table:
-        numbers = "" if cell.mean is None else f"{cell.mean:8.2f}"
-        theirs = "" if cell.reference is None else f" against {cell.reference:.2f}"
+        unit = f" {column.unit}" if column.unit else ""
+        numbers = "" if cell.mean is None else f"{printed(column, cell.mean):>8}{unit}"
+        theirs = "" if cell.reference is None else f" against {printed(column, cell.reference)}"
         note = f"  ({cell.reason})" if cell.reason else ""
         typer.echo(f"{cell.verdict:13}{row.id:24}{column.id:12}{numbers}{theirs}{note}")
     return exit_code(table.judged())
@@ -109,6 +115,7 @@ def table_json(table: Table) -> dict[str, Any]:
             {
                 "row": row.id,
                 "column": column.id,
+                "metric": column.metric,
                 "value": cell.mean,
                 "std": cell.std,
                 "values": {str(seed): value for seed, value in cell.values.items()},

@@ -42,7 +42,7 @@ def _pixel(grid, row, col):
 
 
 def _written_out(method, batch):
-    points = method.head(method.hidden(method.student(batch.voxels)))
+    points = method.head(method.student(batch.voxels))
     row_of = {int(point): row for row, point in enumerate(batch.source)}
     pairs = torch.stack(
         [batch.pairs.point, batch.pairs.image, batch.pairs.row, batch.pairs.col], 1
@@ -57,9 +57,9 @@ def _written_out(method, batch):
 
 @pytest.mark.parametrize("cameras", ["all", "one"])
 @pytest.mark.parametrize("student_input", ["full", "visible"])
-@pytest.mark.parametrize("hidden", [0, 7])
-def test_value_and_gradients_equal_the_definition(cameras, student_input, hidden):
-    method = _method(cameras=cameras, student_input=student_input, hidden=hidden)
+@pytest.mark.parametrize("head", ["linear", "mlp"])
+def test_value_and_gradients_equal_the_definition(cameras, student_input, head):
+    method = _method(cameras=cameras, student_input=student_input, head=head, head_width=7)
     scans = _scans()
     inputs = [one.input for one in alone(scans)]
     plan = plan_views(Scalr, method.settings, inputs, np.random.default_rng(1))
@@ -130,10 +130,30 @@ def test_nothing_is_learnt_on_the_image_side():
     }
 
 
-def test_the_head_of_scalr_plus_has_one_hidden_layer():
-    method = _method(hidden=7)
-    shapes = [tuple(p.shape) for n, p in method.named_parameters() if "weight" in n]
-    assert shapes[-2:] == [(7, 8), (5, 7)]
+def test_a_hidden_layer_stands_between_student_and_teacher():
+    """ScaLR+: Linear, ReLU, Linear; the same distance of what comes out."""
+    torch.manual_seed(0)
+    method = Scalr(ScalrSettings(head="mlp", head_width=11), GridTeacher(), TinyStudent()).double()
+    kinds = [type(part).__name__ for part in (*method.head.hidden, method.head.last)]
+    assert kinds == ["Linear", "ReLU", "Linear"]
+    assert [*method.head.last.weight.shape] == [5, 11]
+    batch = collate(_scans(), dtype=torch.float64)
+    loss, expected = method(batch).total, _written_out(method, batch)
+    torch.testing.assert_close(loss, expected, rtol=1e-10, atol=0)
+    weights = list(method.head.parameters()) + list(method.student.parameters())
+    for one, other in zip(
+        torch.autograd.grad(loss, weights), torch.autograd.grad(expected, weights), strict=True
+    ):
+        torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-12)
+
+
+def test_the_linear_head_starts_as_ever():
+    """New settings left the default's draws where they were."""
+    torch.manual_seed(3)
+    method = Scalr(ScalrSettings(), GridTeacher(), TinyStudent())
+    torch.manual_seed(3)
+    GridTeacher(), TinyStudent()
+    assert torch.equal(method.head.weight, torch.nn.Linear(8, 5).weight)
 
 
 def test_a_plan_without_a_view_per_scan_is_refused():

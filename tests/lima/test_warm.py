@@ -31,11 +31,12 @@ for learning in (True, False):
         out = normed(norm.train(learning), features, features + 1)
     if learning:
         out.sum().backward()
-from lima_bench.lima.nearest import nearest_rows
+from lima_bench.lima.nearest import nearest_rows, rows_within
 for n_points in (0, 1, 50):
     points = np.random.default_rng(0).normal(0, 3, (n_points, 3)).astype(np.float32)
     points.flags.writeable = False
     nearest_rows(points[::2], np.linalg.solve(np.eye(4), np.eye(4)), points, 1)
+    rows_within(points[::2], points, 1, most=3)
 modules = [module for name, module in sys.modules.items() if name.startswith("lima_bench.lima")]
 kernels = {k for m in modules for k in vars(m).values() if isinstance(k, Dispatcher)}
 used = [kernel for kernel in kernels if kernel.stats.cache_hits or kernel.stats.cache_misses]

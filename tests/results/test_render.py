@@ -114,7 +114,7 @@ class TestView:
 
     def test_unmeasured_costs_are_left_out(self, table):
         some = replace(table, costs={"lima": Costs(wall_hours=1.23456)})
-        assert view(some).costs == (("wall hours", {"lima": "1.23"}),)
+        assert view(some).costs == (("wall time (h)", {"lima": "1.23"}),)
 
     @pytest.mark.parametrize(
         ("value", "signed", "text"),

@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 import pytest
 
 from lima_bench.datasets.api import DATASETS
+from lima_bench.lima.methods.catalogue import METHODS
 from lima_bench.suites import cli
 from lima_bench.suites.verbs import run as run_verb
 
@@ -36,8 +37,10 @@ def call(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "160")
     monkeypatch.setattr(run_verb, "STAGE_FUNCTIONS", fake_stages)
-    # As if one data set of the table were not built yet: what that prints is tested here.
+    # As if a data set and a method of the table were not built yet: what that prints is tested.
     monkeypatch.delitem(DATASETS._entries, "waymo")
+    planned = METHODS.get("seal").model_copy(update={"implementation": ""})
+    monkeypatch.setitem(METHODS._entries, "seal", planned)
 
     def run(*words: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["lima-bench", *words])
@@ -77,7 +80,7 @@ def done(call: Call) -> Call:
         (("show", "table1", "--against", "gold"), "--against paper or --against golden"),
         (("check", "table1", "--against", "paper"), "this profile renders its own"),
         (("export", "table1"), "Nothing says where to write."),
-        (("export", "table1", "--figures", "f"), "This is not built yet."),
+        (("export", "table1", "--figures", "f"), "has nothing to draw yet"),
         (("list", "method"), 'Did you mean "methods"?'),
         (("why", "table1", "lma", "nus-lp"), 'Did you mean "lima"?'),
         (("why", "table1", "seal", "nus-lp"), "It cannot be run: not built yet: method seal."),
@@ -111,7 +114,7 @@ def test_a_run_writes_and_prints_the_table(call: Call, tmp_path: Path) -> None:
     assert {f"table1.embedded.{ending}" for ending in ("csv", "tex", "md", "html")} <= written
     with (folder / "table1.embedded.csv").open() as file:
         lines = {(line["row"], line["column"]): line for line in csv.DictReader(file)}
-    assert len(lines) == 10 * 8  # what --only leaves out is in the file all the same
+    assert len(lines) == 14 * 8  # what --only leaves out is in the file all the same
     assert lines["lima", "nus-5%"]["verdict"] == "missing"
     assert lines["lima", "nus-lp"]["frames"] == "6"
     assert float(lines["scalr", "nus-1%"]["value"]) >= 0
@@ -193,14 +196,17 @@ def test_check_compares_with_golden_numbers(
 def test_prepare_stops_before_pretraining(call: Call, tmp_path: Path) -> None:
     code, out, _ = call("prepare", "table1", "--executor", "inline")
     assert code == 0
-    assert sorted(out.splitlines()) == [
+    assert set(out.splitlines()) >= {
+        "done    clusters nuscenes",
         "done    features tiny nuscenes",
-        "done    superpixels nuscenes",
+        "done    superpixels slic nuscenes",
+        "done    superpixels semantic kmeans nuscenes",
         "done    world nuscenes",
         "done    world semantickitti",
-    ]
+    }
+    assert {line.split()[0] for line in out.splitlines()} == {"done"}
     called = [line.split()[1] for line in (tmp_path / "calls.txt").read_text().splitlines()]
-    assert set(called) == {"world", "features", "superpixels"}
+    assert set(called) == {"world", "features", "superpixels", "clusters"}
 
 
 def test_why_shows_the_chain_and_the_differences(done: Call) -> None:

@@ -8,7 +8,7 @@ from lima_bench.suites import code
 from lima_bench.suites.code import CodeKeys, lineage
 from lima_bench.suites.job import STAGES, Job
 
-UPSTREAM = {"features", "superpixels", "adopt", "pretrain"}
+UPSTREAM = {"features", "superpixels", "clusters", "adopt", "pretrain"}
 TASKS = {"linear_probe", "finetune"}
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from lima_bench.common.errors import UserError
 from lima_bench.lima.methods.catalogue import METHODS
+from lima_bench.lima.recipes import Settings
 from lima_bench.suites.chain import Identity
 from lima_bench.suites.expand import Expansion
 from lima_bench.suites.known import Known
@@ -18,7 +19,11 @@ from lima_bench.suites.load import load
 BUILT = ("random", "slidr", "scalr", "lima")
 TEACHERS = ("resnet50", "vit_s", "vit_b", "vit_l", "tiny", "random_tiny")
 DATASETS = ("nuscenes", "semantickitti", "waymo")
-FILES = Identity(manifests={name: f"files of {name}" for name in DATASETS})
+MASKS = ("openseed_inst17", "superpixels/nuscenes/superpixels_dinov2_ade20k")
+FILES = Identity(
+    manifests={name: f"files of {name}" for name in DATASETS},
+    masks={name: f"files of {name}" for name in MASKS},
+)
 
 
 def stages(expansion: Expansion) -> dict[str, int]:
@@ -33,9 +38,12 @@ def test_the_paper_table_when_everything_is_built(expanded, known_with) -> None:
     assert sum(len(cell.jobs) for cell in table.cells) == 176 * 3
     # 21 taught rows share one pretraining over seeds; first weights differ by seed. Of resnet50 no
     # features are kept: images are cropped at random where it teaches.
+    cut = {job.config["segmenter"] for job in table.jobs.values() if job.stage == "superpixels"}
+    assert cut == {"slic", "folder"}
     assert stages(table) == {
         "features": 3,
-        "superpixels": 2,
+        "superpixels": stages(table)["superpixels"],
+        "clusters": 1,
         "pretrain": 21 + 3,
         "linear_probe": 22 * 3,
         "finetune": 22 * 7 * 3,
@@ -44,7 +52,7 @@ def test_the_paper_table_when_everything_is_built(expanded, known_with) -> None:
 
 def test_what_is_not_built_is_missing_with_its_reason(known: Known, expanded) -> None:
     table = expanded("table1", "embedded", known)
-    assert (len(table.rows), len(table.columns)) == (10, 8)
+    assert (len(table.rows), len(table.columns)) == (14, 8)
     reasons = {(cell.row, cell.column): cell.missing for cell in table.cells}
     for row in table.rows:
         name = row.row.id
@@ -72,6 +80,9 @@ def test_frames_and_teachers_of_rows(known: Known, expanded) -> None:
     frames = {name: row.frames for name, row in rows.items()}
     assert frames == {
         "random": None,
+        "pointcontrast": 2,
+        "gcc3d": 1,
+        "ppkt": 1,
         "slidr": 1,
         "st_slidr": 1,
         "tricc": 2,
@@ -80,9 +91,11 @@ def test_frames_and_teachers_of_rows(known: Known, expanded) -> None:
         "hvdistill": 1,
         "superflow": 3,
         "scalr": 1,
+        "cleverdistiller": 1,
         "lima": 6,
     }
-    assert {name for name, row in rows.items() if row.teacher == "tiny"} == set(rows) - {"random"}
+    untaught = {"random", "pointcontrast", "gcc3d"}
+    assert {name for name, row in rows.items() if row.teacher == "tiny"} == set(rows) - untaught
 
 
 def test_controls_share_jobs_with_table1(known: Known, expanded) -> None:
@@ -129,6 +142,61 @@ def test_every_input_is_a_job_and_stands_before_its_reader(known: Known, expande
     score = next(cell.jobs[1] for cell in table.cells if cell.row == "slidr" and cell.jobs)
     found = [job.stage for job in table.upstream([score]).values()]
     assert found == ["world", "features", "superpixels", "pretrain", "linear_probe"]
+
+
+def test_clusters_are_shared_by_what_needs_the_same(known_with, write_suite, expanded) -> None:
+    """Their key holds kind, settings of that kind, and data: no teacher, no image, no seed."""
+    text = (
+        "schema: 1\nname: mine\ntitle: x\ndefaults: {pretrain_on: nuscenes}\nrows:\n"
+        "  - matrix: {teacher: [tiny, random_tiny], method: [seal]}\n    id: '{method}-{teacher}'\n"
+        "  - {id: gcc3d, method: gcc3d}\n  - {id: slidr, method: slidr}\n"
+        "columns:\n  - {id: c, task: linear_probe, on: nuscenes}\n"
+    )
+    suite = write_suite(text)
+    known = known_with(("seal", "gcc3d", "slidr"))
+
+    def found(*sets: str) -> dict[str, set[str]]:
+        jobs = expanded(suite, "embedded", known, sets, seeds=(0, 1)).jobs.values()
+        return {
+            name: {job.key for job in jobs if job.config.get(field) == name}
+            for field, name in (
+                ("kind", "segments"),
+                ("kind", "pseudo_instances"),
+                ("method", "seal"),
+                ("method", "gcc3d"),
+                ("method", "slidr"),
+            )
+        }
+
+    plain = found()
+    assert {name: len(keys) for name, keys in plain.items()} == {
+        "segments": 1,
+        "pseudo_instances": 1,
+        "seal": 4,
+        "gcc3d": 2,
+        "slidr": 2,
+    }
+    for change, names in (
+        ("segments.min_samples=4", {"segments", "seal"}),
+        ("pseudo_instances.most=9", {"pseudo_instances", "gcc3d"}),
+        ("ground.tries=9", {"segments", "pseudo_instances", "seal", "gcc3d"}),
+    ):
+        changed = found(f"pretrain.clusters.{change}")
+        assert {name for name in plain if not plain[name] & changed[name]} == names
+        assert all(plain[name] == changed[name] for name in set(plain) - names)
+
+
+def test_methods_without_a_teacher_need_no_images(known_with, write_suite, expanded) -> None:
+    text = (
+        "schema: 1\nname: mine\ntitle: x\ndefaults: {pretrain_on: semantickitti}\n"
+        "rows:\n  - {id: a, method: pointcontrast}\n"
+        "columns:\n  - {id: c, task: linear_probe, on: nuscenes}\n"
+    )
+    table = expanded(write_suite(text), "embedded", known_with(("pointcontrast",)))
+    assert stages(table) == {"world": 2, "pretrain": 1, "linear_probe": 1}
+    assert [row.teacher for row in table.rows] == [""]
+    (job,) = (job for job in table.jobs.values() if job.stage == "pretrain")
+    assert "teacher" not in job.config and set(job.inputs) == {"world semantickitti"}
 
 
 def test_seeds_are_chosen_by_command_line_then_suite_then_profile(known: Known, expanded) -> None:
@@ -292,3 +360,30 @@ def test_nothing_is_distilled_without_images(known: Known, write_suite, expanded
     )
     (cell,) = expanded(write_suite(text), "embedded", known).cells
     assert cell.missing == "no images: semantickitti has no cameras"
+
+
+@pytest.mark.parametrize(("sweeps", "missing"), [(2, True), (0, False)])
+def test_nothing_is_densified_without_sweeps(
+    known: Known, write_suite, expanded, sweeps: int, missing: bool
+) -> None:
+    class Dense(Settings):
+        sweeps: int = 2
+
+    card = known.methods["scalr"].model_copy(
+        update={"needs": ("features", "sweeps"), "settings": Dense}
+    )
+    still = replace(known.datasets["semantickitti"], swept=False)
+    known = replace(
+        known,
+        methods={**known.methods, "scalr": card},
+        datasets={**known.datasets, "semantickitti": still},
+    )
+    text = (
+        "schema: 1\nname: mine\ntitle: x\n"
+        f"rows:\n  - {{id: r, method: scalr, settings: {{sweeps: {sweeps}}}, "
+        "pretrain_on: semantickitti}\n"
+        "columns:\n  - {id: a, task: finetune, on: nuscenes}\n"
+    )
+    (cell,) = expanded(write_suite(text), "embedded", known).cells
+    reason = "no sweeps: no scans before a frame can be read of semantickitti"
+    assert cell.missing == (reason if missing else "")

@@ -116,7 +116,7 @@ def cut_at(monkeypatch: pytest.MonkeyPatch, stage: str, step: int) -> Callable[[
     seen: list[int] = []
     plain = work._context
 
-    def spy(store: Store, order, state: Path, report):
+    def spy(store: Store, order, state: Path, artifact: Path, report):
         def watch(done: int, total: int, metrics=None) -> None:
             report(done, total, metrics)
             if order.job.stage == stage and order.job.config.get("method", "lima") == "lima":
@@ -124,7 +124,7 @@ def cut_at(monkeypatch: pytest.MonkeyPatch, stage: str, step: int) -> Callable[[
                 if len(seen) == step:
                     raise KeyboardInterrupt
 
-        return plain(store, order, state, watch)
+        return plain(store, order, state, artifact, watch)
 
     monkeypatch.setattr(work, "_context", spy)
     return lambda: seen[step:]

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field
-
-from lima_bench.lima.methods.card import MethodCard
+from lima_bench.lima.methods.card import Count, MethodCard
 from lima_bench.lima.methods.cards.distance import Distance
 from lima_bench.lima.recipes import Settings
 
@@ -18,13 +16,16 @@ class ScalrSettings(Settings):
         cameras: Supervise from all cameras, or from one drawn per scan (the original).
         student_input: Show the full sweep, or only points that the cameras see (the original).
         distance: Of unit vectors; see `lima_bench.lima.losses`.
-        hidden: Width of a hidden layer (ReLU) of the head; 0 for none. ScaLR+ has 2048.
+        head: ``linear``, or ``mlp``: one hidden layer with ReLU (ScaLR+, the authors' branch
+            ``scalr_plus``).
+        head_width: Of the hidden layer.
     """
 
     cameras: Literal["all", "one"] = "all"
     student_input: Literal["full", "visible"] = "full"
     distance: Distance = "l2norm"
-    hidden: Annotated[int, Field(ge=0)] = 0
+    head: Literal["linear", "mlp"] = "linear"
+    head_width: Count = 2048
 
 
 CARD = MethodCard(

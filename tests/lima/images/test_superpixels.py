@@ -7,7 +7,13 @@ from skimage.segmentation import slic
 
 from lima_bench.common.errors import UserError
 from lima_bench.datasets.images import read_image
-from lima_bench.lima.superpixels import Superpixels, build_superpixels, slic_ids
+from lima_bench.lima.segmenters.catalogue import SlicSettings
+from lima_bench.lima.segmenters.slic import Slic
+from lima_bench.lima.superpixels import Superpixels, build_superpixels
+
+
+def slic_ids(pixels, n_segments):
+    return Slic(SlicSettings(n_segments=n_segments))(pixels)
 
 
 @pytest.fixture(scope="module")

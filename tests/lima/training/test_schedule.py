@@ -78,20 +78,31 @@ def test_warmup_cosine_climbs_straight_then_is_torchs_cosine() -> None:
     assert ours[10:] == pytest.approx(theirs, rel=1e-9)
 
 
-def test_inverse_root_climbs_decays_and_ends_straight() -> None:
-    """ScaLR+: 65 epochs, one of warm-up, tau 0.45 epochs, down from epoch 63 on."""
+def test_inverse_root_is_the_published_curve() -> None:
+    """65 epochs: 1 up, then 1 / sqrt(1 + t / 0.45 epochs), and from epoch 63 straight down."""
     schedule = Schedule(kind="inverse_root", warmup=1 / 65, decay=0.45 / 65, cooldown=2 / 65)
-    steps = 65 * 20
+    per_epoch = 40
+    ours = [
+        learning_rate(schedule, 2e-3, s, total_steps=65 * per_epoch, steps_per_epoch=per_epoch)
+        for s in range(65 * per_epoch)
+    ]
+    assert ours[:40] == pytest.approx([2e-3 * s / 40 for s in range(40)])
+    assert ours[40] == pytest.approx(2e-3) == max(ours)
+    for epoch in (1.45, 10, 62.9):
+        expected = 2e-3 / (1 + (epoch - 1) / 0.45) ** 0.5
+        assert ours[round(epoch * per_epoch)] == pytest.approx(expected)
+    last = 2e-3 / (1 + 62 / 0.45) ** 0.5
+    assert ours[63 * per_epoch :] == pytest.approx([last * (1 - s / 80) for s in range(80)])
+    assert 0 < ours[-1] < last / 79
 
-    def rate(epoch: float) -> float:
-        step = round(20 * epoch)
-        return learning_rate(schedule, 2.0, step, total_steps=steps, steps_per_epoch=20)
 
-    assert [rate(0), rate(0.5), rate(1)] == pytest.approx([0.0, 1.0, 2.0])
-    for epoch in (2, 10, 62.5):
-        assert rate(epoch) == pytest.approx(2.0 / (1 + (epoch - 1) / 0.45) ** 0.5)
-    assert rate(64) == pytest.approx(rate(63) / 2)
-    assert rate(65) == pytest.approx(0.0)
+@pytest.mark.parametrize("total", [1, 2, 3])
+def test_inverse_root_survives_the_shortest_runs(total: int) -> None:
+    schedule = Schedule(kind="inverse_root", warmup=0.0, cooldown=0.4)
+    rates = [
+        learning_rate(schedule, 1.0, s, total_steps=total, steps_per_epoch=1) for s in range(total)
+    ]
+    assert all(0 < rate <= 1 for rate in rates)
 
 
 def test_constant_stays() -> None:

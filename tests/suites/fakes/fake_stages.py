@@ -1,7 +1,8 @@
 """Stage functions without training: they note every call, and do what a file tells them to.
 
 ``behave.json`` beside the store maps a stage to ``fail``, ``user``, ``slow``, ``forever``,
-``die`` or ``die-once``.
+``die``, ``die-once``, ``large`` (it fills memory for a moment) or ``other`` (it gives another
+result).
 """
 
 from __future__ import annotations
@@ -16,12 +17,15 @@ from pathlib import Path
 from lima_bench.common.errors import UserError
 from lima_bench.suites.work import Context, Outcome
 
+LARGE = 400_000_000
+
 STAGES = {
     stage: f"fake_stages:{function}"
     for stage, function in {
         "world": "artifact",
         "features": "artifact",
         "superpixels": "artifact",
+        "clusters": "artifact",
         "adopt": "artifact",
         "pretrain": "artifact",
         "linear_probe": "score",
@@ -31,7 +35,14 @@ STAGES = {
 
 
 def base(context: Context) -> Path:
-    return context.artifact.parent.parent.parent
+    """The folder of the store; a job that is only measured works deeper in it than others."""
+    (store,) = [path for path in context.artifact.parents if (path / "store.json").is_file()]
+    return store.parent
+
+
+def told(context: Context) -> str | None:
+    path = base(context) / "behave.json"
+    return json.loads(path.read_text()).get(context.job.stage) if path.exists() else None
 
 
 def note(context: Context, text: str) -> None:
@@ -41,16 +52,17 @@ def note(context: Context, text: str) -> None:
 
 def behave(context: Context) -> None:
     note(context, "begin")
-    path = base(context) / "behave.json"
     if context.job.stage == "superpixels":
         sys.stderr.write("noise of superpixels\n")
-    how = json.loads(path.read_text()).get(context.job.stage) if path.exists() else None
+    how = told(context)
     if how == "fail":
         raise ValueError("a defect")
     if how == "user":
         raise UserError("scan.bin", "It is truncated.", "Copy it again.")
     if how == "slow":
         time.sleep(0.3)
+    if how == "large":
+        assert len(b"x" * LARGE) == LARGE
     if how == "forever":
         time.sleep(600)
     attempts = context.state / "attempts"
@@ -68,7 +80,7 @@ def artifact(context: Context) -> Outcome:
     (context.artifact / "content").write_text(context.job.key)
     context.report(1, 1, {"loss": 0.5})
     note(context, "end")
-    return Outcome({"steps": 1.0})
+    return Outcome({"steps": 2.0 if told(context) == "other" else 1.0})
 
 
 def score(context: Context) -> Outcome:

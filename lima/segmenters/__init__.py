@@ -1,0 +1,1 @@
+"""What cuts images into superpixels, masks or instances."""
