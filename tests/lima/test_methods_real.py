@@ -11,11 +11,24 @@ import torch
 from lima_bench.datasets.nuscenes.reader import NuScenes
 from lima_bench.datasets.sample import Source
 from lima_bench.lima.api import load_method
+from lima_bench.lima.backbones.catalogue import build_backbone
 from lima_bench.lima.batch import Batch
 from lima_bench.lima.batching import ImageInputs, Planner, PretrainBatches
+from lima_bench.lima.clouds import collate_clouds, make_cloud
 from lima_bench.lima.methods.cards.lima import LimaSettings
 from lima_bench.lima.methods.catalogue import METHODS
-from lima_bench.lima.recipes import Length, PretrainRecipe, StudentSettings
+from lima_bench.lima.recipes import (
+    Augmentation,
+    GridBounds,
+    ImageAugmentation,
+    InputSettings,
+    Length,
+    PretrainRecipe,
+    Settings,
+    StudentSettings,
+    VoxelSettings,
+)
+from lima_bench.lima.student import Student
 from lima_bench.lima.synthetic import GridTeacher, TinyStudent
 
 WIDTH = 5
@@ -86,3 +99,68 @@ def test_a_real_car_that_stands_still(source: Source, cva: str, targets: int) ->
     if cva == "mean":
         same = second.features[: len(first.point)]
         torch.testing.assert_close(same, first.features, rtol=1e-3, atol=1e-3)
+
+
+def test_crops_of_a_real_keyframe_keep_their_pairs(source: Source) -> None:
+    """SLidR's augmentation: enough pairs survive in each image, and each keeps its pixel."""
+    recipe = PretrainRecipe(length=Length(steps=2), image_size=(224, 416))
+    changing = recipe.model_copy(
+        update={
+            "augmentation": Augmentation(scale=(1.0, 1.0), cuboid=0.2),
+            "images": ImageAugmentation(crop_area=(0.3, 1.0), flip_probability=0.5),
+        }
+    )
+    cropped, whole = (
+        PretrainBatches(
+            source,
+            StudentSettings(),
+            one,
+            Planner(_OneByOne, Settings()),
+            ImageInputs(pixels=True),
+            _OneByOne(),
+            seed=5,
+        )[0]
+        for one in (changing, recipe)
+    )
+    assert 0 < len(whole.source) - len(cropped.source) < 0.1 * len(whole.source)
+    colours = {}
+    for batch in (cropped, whole):
+        pairs = batch.pairs
+        found = batch.images.pixels[pairs.image, :, pairs.row, pairs.col]
+        keys = zip(pairs.point.tolist(), pairs.image.tolist(), strict=True)
+        colours[id(batch)] = dict(zip(keys, found, strict=True))
+    ours, theirs = colours[id(cropped)], colours[id(whole)]
+    assert ours.keys() <= theirs.keys() and len(ours) < 0.95 * len(theirs)
+    per_image = torch.bincount(cropped.pairs.image, minlength=6)
+    before = torch.bincount(whole.pairs.image, minlength=6)
+    assert ((per_image > 900) | (per_image > 0.7 * before)).all()  # less those of the cuboid
+    apart = torch.stack([(ours[key] - theirs[key]).abs().mean() for key in ours])
+    far = torch.stack([(ours[key] - theirs[other]).abs().mean() for key, other in _shuffled(ours)])
+    assert apart.mean() < 0.05 < 0.15 < far.mean()
+
+
+def _shuffled(keys: dict) -> list:
+    """Every key beside another one."""
+    order = np.random.default_rng(0).permutation(len(keys))
+    listed = list(keys)
+    return [(key, listed[other]) for key, other in zip(listed, order, strict=True)]
+
+
+def test_voxelnet_reads_a_real_keyframe(source: Source) -> None:
+    student = StudentSettings(
+        backbone="voxelnet",
+        voxels=VoxelSettings(
+            kind="cartesian", size=(0.1, 0.1, 0.2), rounding="floor", bounds=GridBounds()
+        ),
+        inputs=InputSettings(max_range_m=51.2, box_m=((-51.2, -51.2, -5), (51.2, 51.2, 3))),
+    )
+    sample = source.load(source.frames[0])
+    cloud = make_cloud(sample, source.card, student, None, np.random.default_rng(0))
+    voxels = collate_clouds([cloud], student, with_maps=True)
+    assert len(voxels.coords) == 15_121 and (voxels.inverse >= 0).all()
+    torch.manual_seed(0)
+    backbone = build_backbone("voxelnet", 4, bn_momentum=0.05).eval()
+    with torch.inference_mode():
+        features, dense = Student(backbone)(voxels), backbone.bird_eye(voxels)
+    assert features.shape == (len(cloud.xyz), 128) and features.isfinite().all()
+    assert dense.shape == (1, 128, 128, 128)
