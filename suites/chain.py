@@ -19,7 +19,7 @@ from lima_bench.suites.job import Job, world_role
 from lima_bench.suites.known import Known
 from lima_bench.suites.load import Loaded
 from lima_bench.suites.schema import Column, RecipeSet, Row, Splits
-from lima_bench.suites.segments import Segmentation, mask_problem
+from lima_bench.suites.segments import Segmentation
 
 _NOT_HASHED = ("precision", "checkpoint_steps")
 """Settings of a recipe that decide how a run goes, not what it means: recorded, not hashed."""
@@ -51,6 +51,10 @@ class Identity:
     masks: Mapping[str, str] = field(default_factory=dict)
     provisional: bool = False
 
+    def renders(self, dataset: str) -> bool:
+        """Whether the world is written as this data set."""
+        return base_of(dataset) in (self.world or {})
+
 
 @dataclass
 class Chain:
@@ -67,62 +71,6 @@ class Chain:
     known: Known
     identity: Identity
     jobs: dict[str, Job] = field(default_factory=dict)
-
-    def row_problem(self, row: Row) -> str:
-        """Why the row cannot be run; empty if it can."""
-        if row.adopted and row.adopted not in self.known.adopted:
-            return f"not adopted in this store: {row.adopted}"
-        method = self.known.card_of(row)
-        if not (method.is_built or row.adopted):
-            return f"not built yet: method {row.method}"
-        if not self.known.backbones.get(self.student(row)["backbone"]):
-            return f"not built yet: backbone {self.student(row)['backbone']}"
-        if row.adopted or not method.learns:
-            return ""
-        teacher = self.teacher(row)
-        if teacher and not self.known.teachers[teacher].implementation:
-            return f"not built yet: teacher {teacher}"
-        if "features" in method.needs and not teacher:
-            return "no teacher: neither the row nor the profile names one"
-        datasets = self.pretrain_on(row)
-        if not datasets:
-            return "no data: pretrain_on is not given"
-        lacking = self._lacking(row, datasets)
-        lacking = lacking or next(filter(None, map(self._data_problem, datasets)), "")
-        return lacking or mask_problem(method, self.segmentation(row), self.identity.masks)
-
-    def _lacking(self, row: Row, datasets: Sequence[str]) -> str:
-        """What the row's method wants to see and a data set never has; empty if nothing."""
-        facts = {name: self.known.datasets[name] for name in datasets}
-        blind = [name for name, fact in facts.items() if not fact.pictured]
-        if self.teacher(row) and blind:
-            return f"no images: {', '.join(blind)} has no cameras"
-        wanted = "sweeps" in self.known.card_of(row).needs
-        still = [name for name, fact in facts.items() if not fact.swept]
-        if wanted and still and self.settings(row).get("sweeps") != 0:
-            return f"no sweeps: no scans before a frame can be read of {', '.join(still)}"
-        return ""
-
-    def column_problem(self, column: Column) -> str:
-        """Why the column cannot be asked; empty if it can."""
-        if column.measure is not None or column.task is None or column.on is None:
-            return ""
-        if not self.known.tasks[column.task].version:
-            return f"not built yet: task {column.task}"
-        asked = filter(None, (column.on, column.corrupted))
-        return next(filter(None, map(self._data_problem, asked)), "")
-
-    def _data_problem(self, dataset: str) -> str:
-        if not self.known.datasets[dataset].built:
-            return f"not built yet: data set {dataset}"
-        if self._is_rendered(dataset) or dataset in self.identity.manifests:
-            return ""
-        if self.identity.world is None:
-            return f"no data: {dataset} does not lie below the data root"
-        return f"no data: the world is not written as {dataset}, and no files of it lie here"
-
-    def _is_rendered(self, dataset: str) -> bool:
-        return base_of(dataset) in (self.identity.world or {})
 
     def recipes(self, row: Row) -> RecipeSet:
         """The recipe set of a row."""
@@ -266,7 +214,7 @@ class Chain:
         """What is read of one data set, and the job that makes it, if one does."""
         facts = self.known.datasets[dataset]
         data: dict[str, Any] = {"dataset": dataset, "version": facts.version, "splits": splits}
-        if not self._is_rendered(dataset):
+        if not self.identity.renders(dataset):
             data["manifest"] = self.identity.manifests[dataset]
             return data, {}
         base = base_of(dataset)

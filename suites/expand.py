@@ -23,6 +23,7 @@ from lima_bench.suites.chain import Chain, Identity
 from lima_bench.suites.job import Job
 from lima_bench.suites.known import Known
 from lima_bench.suites.load import Loaded
+from lima_bench.suites.obstacles import column_obstacle, row_obstacle
 from lima_bench.suites.schema import Column, Row
 
 Entry = TypeVar("Entry", Row, Column)
@@ -192,7 +193,7 @@ def _chosen(
 
 def _teach(chain: Chain, row: Row, seeds: Sequence[int], *, guest: bool) -> TaughtRow:
     method, found = chain.known.card_of(row), chain.known.adopted.get(row.adopted or "")
-    missing = chain.row_problem(row)
+    missing = row_obstacle(chain, row)
     keys = {} if missing else {seed: chain.pretrain(row, seed) for seed in seeds}
     title = row.title or (method.title if row.method else row.id)
     return TaughtRow(
@@ -211,7 +212,7 @@ def _teach(chain: Chain, row: Row, seeds: Sequence[int], *, guest: bool) -> Taug
 
 def _cell(chain: Chain, taught: TaughtRow, column: Column, seeds: Sequence[int]) -> CellPlan:
     row = taught.row
-    missing = taught.missing or chain.column_problem(column)
+    missing = taught.missing or column_obstacle(chain, column)
     if missing:
         return CellPlan(row.id, column.id, missing=missing)
     if column.measure is not None:
