@@ -197,7 +197,7 @@ def test_prepare_stops_before_pretraining(call: Call, tmp_path: Path) -> None:
     code, out, _ = call("prepare", "table1", "--executor", "inline")
     assert code == 0
     assert set(out.splitlines()) >= {
-        "done    clusters nuscenes",
+        "done    clusters pseudo_instances nuscenes",
         "done    features tiny nuscenes",
         "done    superpixels slic nuscenes",
         "done    superpixels semantic kmeans nuscenes",

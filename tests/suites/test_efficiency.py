@@ -27,7 +27,10 @@ from tests.suites.test_plan import CODE, records_of
 
 TEACHERS = ("resnet50", "vit_s", "vit_b", "vit_l", "tiny", "random_tiny")
 DATASETS = ("nuscenes", "semantickitti", "waymo")
-FILES = Identity(manifests={name: f"files of {name}" for name in DATASETS})
+FILES = Identity(
+    manifests={name: f"files of {name}" for name in DATASETS},
+    masks={"openseed_inst17": "masks of Seal's and SuperFlow's images"},
+)
 PROFILES = ("smoke", "embedded", "paper")
 
 

@@ -19,7 +19,11 @@ from lima_bench.suites.load import load
 BUILT = ("random", "slidr", "scalr", "lima")
 TEACHERS = ("resnet50", "vit_s", "vit_b", "vit_l", "tiny", "random_tiny")
 DATASETS = ("nuscenes", "semantickitti", "waymo")
-MASKS = ("openseed_inst17", "superpixels/nuscenes/superpixels_dinov2_ade20k")
+MASKS = (
+    "openseed_inst17",
+    "superpixels/nuscenes/superpixels_dinov2_ade20k",
+    "superpixels/nuscenes/superpixels_seem",
+)
 FILES = Identity(
     manifests={name: f"files of {name}" for name in DATASETS},
     masks={name: f"files of {name}" for name in MASKS},
