@@ -2,7 +2,8 @@
 
 A method is an ``nn.Module`` with ``__init__(self, settings, teacher, student)`` and
 ``forward(batch) -> Loss``; its trainable parameters and its memory live in its module state. It
-may have a static ``plan_views(settings, scans, rng) -> ViewPlan`` (`lima_bench.lima.views`).
+may have a static ``plan_views(settings, scans, rng) -> ViewPlan`` (`lima_bench.lima.views`) and,
+where its settings choose between orders, ``order(settings)`` (`lima_bench.lima.order`).
 `register_method` makes it known by name, `load_plugin` reads it from a file, `load_method` hands
 out its class.
 

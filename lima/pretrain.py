@@ -26,7 +26,7 @@ from lima_bench.lima.features import CachedTeacher, Grids, ImageTeacher, LiveTea
 from lima_bench.lima.loop import fit
 from lima_bench.lima.methods.card import MethodCard
 from lima_bench.lima.optimise import one_group
-from lima_bench.lima.order import Share, make_order
+from lima_bench.lima.order import Share, make_order, order_of
 from lima_bench.lima.recipes import PretrainRecipe, Settings, StudentSettings
 from lima_bench.lima.schedule import n_steps
 from lima_bench.lima.student import Student
@@ -199,9 +199,8 @@ def _image_inputs(lesson: Lesson) -> ImageInputs:
 
 def _batches(lesson: Lesson, method: type[nn.Module], seed: int, device: str) -> PretrainBatches:
     share = Share(lesson.recipe.batch_size, ranks.rank(), ranks.world_size())
-    order = make_order(
-        lesson.method_card.order, lesson.source.frames, share, derive_seed(seed, "order")
-    )
+    kind = order_of(method, lesson.method_settings, lesson.method_card.order)
+    order = make_order(kind, lesson.source.frames, share, derive_seed(seed, "order"))
     return PretrainBatches(
         lesson.source,
         lesson.student,
