@@ -1,9 +1,9 @@
-"""What a scan has to do with the keyframes before it, worked out where data is loaded.
+"""What a scan has to do with the keyframes around it, worked out where data is loaded.
 
 Offers `Lookback`, by which a method's static ``lookback(settings)`` asks for it, `lookback_of`, and
-`PastMatches`, which answers. Which past point is nearest to which current one depends on clouds and
-poses alone, never on weights: found in the loader's workers it costs a training step nothing, and
-found once it serves every epoch.
+`PastMatches`, which answers. Which of their points is nearest to which current one depends on
+clouds and poses alone, never on weights: found in the loader's workers it costs a training step
+nothing, and found once it serves every epoch.
 """
 
 from __future__ import annotations
