@@ -3,11 +3,12 @@
 A method is an ``nn.Module`` with ``__init__(self, settings, teacher, student)`` and
 ``forward(batch) -> Loss``; its trainable parameters and its memory live in its module state. It
 may have a static ``plan_views(settings, scans, rng) -> ViewPlan`` (`lima_bench.lima.views`),
-``survey`` with ``survey_every`` (`lima_bench.lima.survey`), and a ``diagnose(batches) ->
-dict[str, float]``: numbers of the finished network, in evaluation mode and without gradients, that
-are entered in the run's record. `register_method` makes it known by name, `load_plugin` reads it
-from a file, `load_method` hands out its class. `register_segmenter` does the same for what cuts
-images into masks.
+``order(settings)`` where its settings choose between orders (`lima_bench.lima.order`), ``survey``
+with ``survey_every`` (`lima_bench.lima.survey`), and a ``diagnose(batches) -> dict[str, float]``:
+numbers of the finished network, in evaluation mode and without gradients, that are entered in the
+run's record. `register_method` makes it known by name, `load_plugin` reads it from a file,
+`load_method` hands out its class. `register_segmenter` does the same for what cuts images into
+masks.
 
 Example::
 

@@ -1,14 +1,14 @@
-"""What a scan has to do with the keyframes before it, worked out where data is loaded.
+"""What a scan has to do with the keyframes around it, worked out where data is loaded.
 
 Offers `Lookback`, by which a method's static ``lookback(settings)`` asks for it, `lookback_of`, and
-`PastMatches`, which answers. Which past point is nearest to which current one depends on clouds and
-poses alone, never on weights: found in the loader's workers it costs a training step nothing, and
-found once it serves every epoch.
+`PastMatches`, which answers. Which of their points is nearest to which current one depends on
+clouds and poses alone, never on weights: found in the loader's workers it costs a training step
+nothing, and found once it serves every epoch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from lima_bench.datasets.sample import Frame
 from lima_bench.lima.align import PlacedCloud, nearest
 from lima_bench.lima.batch import Matches
 from lima_bench.lima.cache import ByteCache
+from lima_bench.lima.company import Cast, Company
 from lima_bench.lima.order import Order
 from lima_bench.lima.recipes import Settings
 from lima_bench.lima.walks import Walks
@@ -33,17 +34,19 @@ _RUN_UP = 8
 
 @dataclass(frozen=True)
 class Lookback:
-    """How far back a method looks.
+    """How far back a method looks, and at which of the scans that come along.
 
     Attributes:
-        length: Keyframes before the current one, at most.
-        radius_m: How far from a point its past neighbour may lie.
-        stride: Keyframes from one of them to the next.
+        length: Keyframes before the current one that it remembers, at most.
+        radius_m: How far from a point its neighbour in another keyframe may lie.
+        stride: Keyframes from one remembered keyframe to the next.
+        offsets: Keyframes after the current one (negative: before) of company that is looked at.
     """
 
     length: int
     radius_m: float
     stride: int = 1
+    offsets: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,11 +66,13 @@ def lookback_of(method: type[Any], settings: Settings) -> Lookback | None:
     """How far `method` looks back; None if it does not."""
     own: Any = getattr(method, "lookback", None)
     wanted: Lookback | None = None if own is None else own(settings)
-    return wanted if wanted is not None and wanted.length > 0 else None
+    return wanted if wanted is not None and (wanted.length > 0 or wanted.offsets) else None
 
 
 class PastMatches:
-    """For each scan of a step, where its points lie in the keyframes that a memory then holds.
+    """For each frame of a step, where its points lie in the keyframes that it is compared with.
+
+    Those are the ones that a memory then holds, and company.
 
     Args:
         lookback: How far back.
@@ -87,14 +92,20 @@ class PastMatches:
         room_bytes: int = MATCH_BYTES,
     ) -> None:
         self.lookback, self.frames, self.order, self.load = lookback, frames, order, load
+        self._beside = Cast(Company(lookback.offsets), frames)
         self._found: ByteCache[npt.NDArray[np.int32]] = ByteCache(room_bytes, evicts=False)
 
     def of_step(self, step: int) -> tuple[Matches, ...]:
-        """The matches of each scan of `step`, in order."""
+        """The matches of each frame of `step`, in order."""
+        numbers = [int(number) for number in self.order.frames_of(step)]
         return tuple(
-            self._matches(now, past)
-            for now, past in zip(self.order.frames_of(step), self._earlier(step), strict=True)
+            self._matches(now, (*past, *self._company(now)))
+            for now, past in zip(numbers, self._earlier(step), strict=True)
         )
+
+    def _company(self, number: int) -> Iterator[int]:
+        """The numbers of the frames beside a frame; none where the recording ends."""
+        return (one.frame for one in self._beside.members([number]) if one.offset)
 
     def _earlier(self, step: int) -> list[tuple[int, ...]]:
         """For each scan of `step`, the numbers of the frames that a memory holds, oldest first.

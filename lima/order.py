@@ -2,7 +2,8 @@
 
 Offers `Shuffled`, every epoch a new permutation, and `Streams`, in which every place of the batch
 walks through recordings in time, for methods that remember. Both show a frame at most once an
-epoch.
+epoch. A card says which of them a method wants; where that hangs on its settings, the method has a
+static ``order(settings)``, which `order_of` asks.
 """
 
 from __future__ import annotations
@@ -10,13 +11,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from lima_bench.common.errors import UserError
 from lima_bench.common.seeds import derive_seed
 from lima_bench.datasets.sample import Frame, Int64
+from lima_bench.lima.recipes import Settings
+
+OrderKind = Literal["shuffled", "streams"]
 
 
 @dataclass(frozen=True)
@@ -133,9 +137,14 @@ class Streams:
         return frames
 
 
-def make_order(
-    kind: Literal["shuffled", "streams"], frames: Sequence[Frame], share: Share, seed: int
-) -> Order:
+def order_of(method: type[Any], settings: Settings, usual: OrderKind) -> OrderKind:
+    """The order that `method` asks for; the `usual` one, its card's, if it does not say."""
+    own: Any = getattr(method, "order", None)
+    wanted: OrderKind = usual if own is None else own(settings)
+    return wanted
+
+
+def make_order(kind: OrderKind, frames: Sequence[Frame], share: Share, seed: int) -> Order:
     """The order that a method asks for.
 
     Raises:

@@ -27,7 +27,7 @@ from lima_bench.lima.features import CachedTeacher, Grids, ImageTeacher, LiveTea
 from lima_bench.lima.loop import fit
 from lima_bench.lima.methods.card import MethodCard
 from lima_bench.lima.optimise import one_group
-from lima_bench.lima.order import Order, Share, make_order
+from lima_bench.lima.order import Order, Share, make_order, order_of
 from lima_bench.lima.recipes import PretrainRecipe, Settings, StudentSettings
 from lima_bench.lima.schedule import n_steps
 from lima_bench.lima.student import Student
@@ -227,9 +227,8 @@ def _share(lesson: Lesson) -> Share:
 
 
 def _batches(lesson: Lesson, method: type[nn.Module], seed: int, device: str) -> PretrainBatches:
-    order = make_order(
-        lesson.method_card.order, lesson.source.frames, _share(lesson), derive_seed(seed, "order")
-    )
+    kind = order_of(method, lesson.method_settings, lesson.method_card.order)
+    order = make_order(kind, lesson.source.frames, _share(lesson), derive_seed(seed, "order"))
     return _in_order(lesson, method, order, seed=seed, device=device)
 
 

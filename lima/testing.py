@@ -22,6 +22,7 @@ from lima_bench.common.seeds import derive_seed
 from lima_bench.lima.api import Batch, Loss, MethodCard, Settings, load_method
 from lima_bench.lima.batch import Moment
 from lima_bench.lima.company import company_of
+from lima_bench.lima.order import OrderKind, order_of
 from lima_bench.lima.synthetic import (
     GridTeacher,
     Placed,
@@ -62,15 +63,16 @@ def conformance(card: MethodCard, settings: Settings | None = None) -> tuple[Fin
     """
     if not card.learns:
         raise UserError(f"method {card.name}", "It has no loss, so there is nothing to check.")
-    trial = _Trial(load_method(card), settings or card.settings())
+    trial = _Trial(load_method(card), settings or card.settings(), card.order)
     return tuple(_run(name, check, trial) for name, check in _CHECKS.items())
 
 
 class _Trial:
     """One method with its settings, ready to be built again and again."""
 
-    def __init__(self, method: type[nn.Module], settings: Settings) -> None:
+    def __init__(self, method: type[nn.Module], settings: Settings, usual: OrderKind) -> None:
         self.method, self.settings = method, settings
+        self.order = order_of(method, settings, usual)
         self.drives = tuple(random_drive(name) for name in ("first", "second"))
 
     def build(self, seed: int = 0, teacher: GridTeacher | None = None) -> Any:
@@ -83,16 +85,24 @@ class _Trial:
         rng = np.random.default_rng(derive_seed(0, "plan", placed[0].scan.index))
         return plan_views(self.method, self.settings, [one.input for one in placed], rng)
 
-    def batch(self, scans: Sequence[SyntheticScan]) -> Batch:
+    def batch(self, scans: Sequence[SyntheticScan], step: int | None = None) -> Batch:
         """A batch of these scans, one of each recording, with the company the method wants."""
         company = company_of(self.method, self.settings)
         placed = accompanied(scans, self.drives, company)
-        moment = Moment(scans[0].index, steps_per_epoch=2, total_steps=len(self.drives[0]))
+        step = scans[0].index if step is None else step
+        moment = Moment(step, steps_per_epoch=2, total_steps=len(self.drives[0]))
         return collate(placed, self.plan(placed), moment=moment)
 
     def steps(self) -> list[Batch]:
-        """Two recordings, walked side by side."""
-        return [self.batch(scans) for scans in zip(*self.drives, strict=True)]
+        """Two recordings side by side, walked in time or, where the method's are, shuffled."""
+        walks = [self._walk(drive) for drive in self.drives]
+        return [self.batch(scans, step) for step, scans in enumerate(zip(*walks, strict=True))]
+
+    def _walk(self, drive: Sequence[SyntheticScan]) -> Sequence[SyntheticScan]:
+        if self.order == "streams":
+            return drive
+        rng = np.random.default_rng(derive_seed(0, "walk", drive[0].sequence))
+        return [drive[number] for number in rng.permutation(len(drive))]
 
 
 def _run(name: str, check: Callable[[_Trial], None], trial: _Trial) -> Finding:

@@ -44,7 +44,8 @@ class MethodCard(Settings):
         segments: Which superpixels: ``slic``, ``semantic`` masks or class-agnostic ``instances``.
         clusters: Which 3D clusters.
         frames: How many frames it sees, the current one included, unless its settings say so.
-        order: ``shuffled`` scans, or ``streams`` that walk one scene each in time.
+        order: ``shuffled`` scans, or ``streams`` that walk one scene each in time, unless its
+            settings say so (`lima_bench.lima.order`).
         learns: Whether there is a loss; without one the initial weights are the result.
         heads_2d: What is learnt on the image side, in words; empty for nothing.
         reconstruction: Whether its paper's text could not be read.

@@ -23,6 +23,9 @@ AXES = [
     {"align": "reproject", "cva": "max", "pool": "max"},
     {"align": "reproject", "cva": "mean_of_normalised", "occlusion": "zbuffer"},
     {"window": "centred"},
+    {"access": "random"},
+    {"access": "random", "align": "reproject", "mix_only": True},
+    {"access": "random", "window": "centred", "stride": 2, "partner": "same"},
     {"window": "centred", "align": "reproject", "stride": 2, "partner": "same"},
     {"stride": 2},
     {"head": "mlp"},
@@ -90,8 +93,9 @@ def _window(method, drives, step, monkeypatch):
         ({"window": "centred", "frames": 2, "align": "reproject"}, 3, [2]),
     ],
 )
-def test_the_window_holds_the_frames_that_it_should(settings, step, expected, monkeypatch):
-    method = _method(**settings, mix="none")
+@pytest.mark.parametrize("access", ["streams", "random"])
+def test_the_window_holds_the_frames_that_it_should(settings, step, expected, access, monkeypatch):
+    method = _method(**settings, access=access, mix="none")
     assert _window(method, _drives(), step, monkeypatch) == expected
 
 

@@ -15,7 +15,8 @@ TOGETHER = {"align", "voxel_m"}, {"pool", "sim_threshold"}
 @pytest.fixture(scope="module")
 def rows():
     """Changes to the defaults, per row of `lima` that is no step of the part-by-part ladder."""
-    ladder = {"order", "cross-view", "memory"}
+    steps = ("order", "cross-view", "memory")
+    ladder = {*steps, *(f"random-{step}" for step in steps)}
     suite = load("ablation", "embedded", gather()).suite
     changed = {row.id: dict(row.settings) for row in suite.rows if row.method == "lima"}
     for row in suite.rows:
@@ -41,3 +42,15 @@ def test_rows_change_one_thing_at_a_time(rows):
     assert {changes["frames"] for changes in rows.values() if "frames" in changes} | {6} == set(
         range(1, 9)
     )
+
+
+def test_both_ladders_have_the_same_steps():
+    suite = load("ablation", "embedded", gather()).suite
+    settings = {row.id: dict(row.settings) for row in suite.rows}
+    for step, drawn in {
+        "order": "random-order",
+        "cross-view": "random-cross-view",
+        "memory": "random-memory",
+        "lima": "random-access",
+    }.items():
+        assert settings[drawn] == {**settings[step], "access": "random"}

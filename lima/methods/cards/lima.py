@@ -25,6 +25,10 @@ class LimaSettings(Settings):
         window: Look at ``past`` frames only, or ``centred``: half of the others (rounded down) are
             later ones, which come with the batch.
         stride: Keyframes from one frame of the window to the next.
+        access: How past frames are come by. ``streams``: every place of the batch walks through
+            one recording in time and remembers. ``random``: frames are drawn in any order, as for
+            every other method, and the window comes along with each; see
+            `lima_bench.lima.methods.lima` for what that costs.
         cva: How cameras that see the same point are unified; ``off`` keeps one term per camera.
         occlusion: ``zbuffer`` drops pairs whose point lies behind what an eighth of the image's
             resolution shows there; see `lima_bench.lima.occlusion`.
@@ -51,6 +55,7 @@ class LimaSettings(Settings):
     frames: Count = 6
     window: Literal["past", "centred"] = "past"
     stride: Literal[1, 2] = 1
+    access: Literal["streams", "random"] = "streams"
     cva: Cva = "mean"
     occlusion: Literal["none", "zbuffer"] = "none"
     align: Align = "nn"
@@ -84,6 +89,17 @@ class LimaSettings(Settings):
     def n_earlier(self) -> int:
         """Frames of the window before the current one."""
         return self.frames - 1 - self.n_later
+
+    @property
+    def n_remembered(self) -> int:
+        """Frames of the window that a memory holds."""
+        return self.n_earlier if self.access == "streams" else 0
+
+    @property
+    def brought(self) -> tuple[int, ...]:
+        """Keyframes after the current one (negative: before) of the window's other frames."""
+        earlier = range(-self.n_earlier, -self.n_remembered)
+        return tuple(self.stride * n for n in (*earlier, *range(1, self.n_later + 1)))
 
     @property
     def brings_partners(self) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -9,7 +11,7 @@ from lima_bench.lima.backbones.catalogue import build_backbone
 from lima_bench.lima.batching import ImageInputs, Planner, PretrainBatches
 from lima_bench.lima.methods.cards.lima import LimaSettings
 from lima_bench.lima.methods.lima import Lima
-from lima_bench.lima.order import Share, make_order
+from lima_bench.lima.order import Share, make_order, order_of
 from lima_bench.lima.recipes import (
     InputSettings,
     Length,
@@ -43,7 +45,7 @@ def _batches(source, settings: LimaSettings) -> PretrainBatches:
         PretrainRecipe(length=Length(steps=4), batch_size=2, image_size=(16, 24)),
         Planner(Lima, settings),
         ImageInputs(grids=_Grids()),
-        make_order("streams", source.frames, Share(2), 0),
+        make_order(order_of(Lima, settings, "streams"), source.frames, Share(2), 0),
         seed=0,
         with_maps=True,
     )
@@ -64,6 +66,7 @@ def _lima(settings: LimaSettings) -> Lima:
         {"mix_only": True, "targets": "voxel", "head": "mlp", "frames": 2},
         {"align": "reproject", "occlusion": "zbuffer", "stride": 2, "frames": 3},
         {"align": "reproject", "window": "centred", "partner": "same", "frames": 3},
+        {"access": "random", "frames": 3, "partner": "same"},
     ],
     ids=str,
 )
@@ -79,6 +82,40 @@ def test_a_real_network_learns_on_loaded_batches(make_source, settings) -> None:
             p.grad is not None and p.grad.isfinite().all() for p in lima.student.parameters()
         )
         assert lima.head.weight.grad.any()
+
+
+def _targets(batches, lima) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    """What every frame that was drawn in an epoch is taught."""
+    found = {}
+    for step in range(batches.order.steps_per_epoch):
+        batch = batches[step]
+        made = lima.targets(batch)
+        for scan in batch.scans[: batch.n_anchors]:
+            own = (made.point >= scan.start) & (made.point < scan.stop)
+            found[scan.id] = (made.point[own] - scan.start, made.features[own])
+    return found
+
+
+def test_loaded_in_any_order_frames_have_the_targets_of_a_stream(make_source) -> None:
+    """Also where recordings begin: nothing is borrowed from another, nothing counts twice."""
+    walking, drawing = (
+        LimaSettings(access=access, radius_m=1.5, mix="none", frames=4)
+        for access in ("streams", "random")
+    )
+    source = make_source((5, 5))
+    expected = _targets(_batches(source, walking), _lima(walking))
+    found = _targets(_batches(source, drawing), _lima(drawing))
+    assert found.keys() == expected.keys() == {frame.id for frame in source.frames}
+    for name, (point, features) in expected.items():
+        assert torch.equal(found[name][0], point)
+        assert torch.equal(found[name][1], features)
+
+
+def test_drawn_frames_come_in_no_order_of_time(make_source) -> None:
+    source = make_source((8, 8))
+    batches = _batches(source, LimaSettings(access="random", frames=2))
+    walked = [batches.order.frames_of(step).tolist() for step in range(8)]
+    assert any(after != before + 1 for before, after in pairwise(lane[0] for lane in walked))
 
 
 def test_reprojecting_into_ones_own_images_finds_what_the_loader_paired(make_source) -> None:

@@ -19,7 +19,7 @@ from lima_bench.lima.methods.cards.lima import LimaSettings
 from lima_bench.lima.methods.cards.scalr import ScalrSettings
 from lima_bench.lima.methods.lima import Lima
 from lima_bench.lima.methods.scalr import Scalr
-from lima_bench.lima.order import Share, make_order
+from lima_bench.lima.order import Share, make_order, order_of
 from lima_bench.lima.recipes import (
     InputSettings,
     Length,
@@ -47,13 +47,14 @@ class _Grids:
 
 def _batches(source: Source, method: type, settings, batch_size=2) -> PretrainBatches:
     recipe = PretrainRecipe(length=Length(steps=4), batch_size=batch_size, image_size=(16, 24))
+    order = order_of(method, settings, "streams")
     return PretrainBatches(
         source,
         STUDENT,
         recipe,
         Planner(method, settings),
         ImageInputs(grids=_Grids()),
-        make_order("streams", source.frames, Share(batch_size), 0),
+        make_order(order, source.frames, Share(batch_size), 0),
         seed=0,
     )
 
@@ -67,11 +68,13 @@ def _blind(batch: Batch) -> Batch:
     return replace(batch, scans=tuple(replace(scan, matches=None) for scan in batch.scans))
 
 
-def _walk(batches: PretrainBatches, steps: range, monkeypatch) -> list[int]:
+def _walk(
+    batches: PretrainBatches, steps: range, monkeypatch, settings: LimaSettings = SETTINGS
+) -> list[int]:
     """Train on matches and without; both agree to the bit. The searches that a step still made."""
     searches: list[int] = []
     search = recall.nearest
-    helped, alone = _lima(), _lima()
+    helped, alone = _lima(settings), _lima(settings)
     for step in steps:
         batch = batches[step]
         with monkeypatch.context() as patch:
@@ -96,6 +99,30 @@ def test_a_step_finds_what_it_would_have_searched_for(
     assert _walk(batches, steps, monkeypatch) == []
     past = [len(scan.matches.indices) for step in steps for scan in batches[step].scans]
     assert max(past) == SETTINGS.frames - 1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"access": "random", "frames": 4},
+        {"access": "random", "frames": 5, "window": "centred"},
+        {"access": "random", "stride": 2},
+        {"window": "centred", "frames": 4},
+    ],
+    ids=str,
+)
+def test_company_is_searched_before_the_step(make_source, changes, monkeypatch) -> None:
+    settings = LimaSettings(radius_m=1.5, mix="none", **changes)
+    source = make_source((6, 2, 7))
+    batches = _batches(source, Lima, settings)
+    steps = range(batches.order.steps_per_epoch)
+    assert _walk(batches, steps, monkeypatch, settings) == []
+    for step in steps:
+        for scan in batches[step].scans[:2]:
+            window = [scan.index + offset for offset in settings.brought]
+            length = sum(frame.sequence == scan.sequence for frame in source.frames)
+            kept = [index for index in window if 0 <= index < length]
+            assert list(scan.matches.indices)[-len(kept) :] == kept or not kept
 
 
 def test_a_run_that_starts_anywhere_only_searches_less(make_source, monkeypatch) -> None:

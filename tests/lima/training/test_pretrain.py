@@ -254,3 +254,31 @@ def test_a_method_without_code_is_refused(source, tmp_path) -> None:
     lesson = _lesson(source, "scalr", method_card=card, method_settings=card.settings())
     with pytest.raises(UserError, match="not built yet"):
         pretrain(lesson, seed=0, folder=tmp_path, checkpoint=tmp_path / "c")
+
+
+def test_without_its_parts_and_drawing_at_random_lima_is_scalr(source, caches, tmp_path) -> None:
+    """The whole run: the settings' order, not the card's, decides what a step shows."""
+    plain = {"frames": 1, "cva": "off", "mix": "none"}
+    lima, taught = METHODS.get("lima").settings, {}
+    lessons = {
+        "scalr": _lesson(source, "scalr", grids=caches["grids"]),
+        **{
+            access: _lesson(
+                source,
+                "lima",
+                method_settings=lima(**plain, access=access),
+                grids=caches["grids"],
+            )
+            for access in ("random", "streams")
+        },
+    }
+    for name, lesson in lessons.items():
+        path = tmp_path / f"{name}.safetensors"
+        pretrain(lesson, seed=0, folder=tmp_path / name, checkpoint=path)
+        taught[name] = _weights(path)
+    for name, value in taught["scalr"].items():
+        torch.testing.assert_close(taught["random"][name], value, rtol=1e-4, atol=1e-5)
+    assert any(
+        not torch.allclose(taught["streams"][name], value, rtol=1e-2, atol=1e-3)
+        for name, value in taught["scalr"].items()
+    )
