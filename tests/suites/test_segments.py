@@ -82,7 +82,8 @@ def test_files_count_by_content_and_never_by_place(paper) -> None:
     assert job.config["settings"] == {"first_id": 1, "n_ids": 150}
     assert paper(replace(FILES, masks={CSC: "second"})).key != job.key
     elsewhere = replace(FILES, masks={"masks/ade": "first"})
-    moved = paper(elsewhere, "pretrain.semantic.settings.path=masks/ade")
+    settings = "{path: masks/ade, first_id: 1, n_ids: 150}"
+    moved = paper(elsewhere, f"pretrain.semantic={{segmenter: folder, settings: {settings}}}")
     assert moved.key == job.key and moved.runtime == {"path": "masks/ade"}
 
 
