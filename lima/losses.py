@@ -1,8 +1,9 @@
 """How far two sets of features are apart, as one number to learn from: Batch -> method -> Loss.
 
 Offers `unit` (safe L2 normalisation), `unit_distance` and `unit_distances` (regression),
-`info_nce` (contrast) and `mean_or_zero`. Half precision is widened to float32 first; float64
-stays. With no rows at all the loss is 0 and every gradient exists and is 0.
+`info_nce` (contrast), `mean_or_zero`, and `widen` with `full_precision`. Half precision is widened
+to float32 first, in mixed precision too; float64 stays. With no rows at all the loss is 0 and every
+gradient exists and is 0.
 """
 
 from __future__ import annotations
@@ -26,6 +27,15 @@ TINY = 1e-12
 def widen(values: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     """At least float32: norms and exponentials of half-precision features overflow."""
     return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
+
+
+def full_precision(device: torch.device) -> torch.autocast:
+    """A context in which mixed precision leaves products as wide as their operands.
+
+    Logits are cosines divided by a small temperature, sums run over thousands of rows: eleven bits
+    are too few for either.
+    """
+    return torch.autocast(device.type, enabled=False)
 
 
 def unit(vectors: Float[Tensor, "*rows width"]) -> Float[Tensor, "*rows width"]:
@@ -115,5 +125,6 @@ def info_nce(
     """
     if len(anchors) == 0:
         return (anchors.sum() + candidates.sum()) * 0.0
-    logits = (widen(anchors) / temperature) @ widen(candidates).T
+    with full_precision(anchors.device):
+        logits = (widen(anchors) / temperature) @ widen(candidates).T
     return F.cross_entropy(logits, torch.arange(len(anchors), device=logits.device))
