@@ -79,6 +79,10 @@ class PairIndex:
     row: Int[Tensor, " pairs"]
     col: Int[Tensor, " pairs"]
 
+    def chosen(self, which: Int[Tensor, " chosen"]) -> PairIndex:
+        """Some of the pairs, in that order."""
+        return PairIndex(self.point[which], self.image[which], self.row[which], self.col[which])
+
 
 @dataclass(frozen=True)
 class Lenses:

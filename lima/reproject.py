@@ -108,4 +108,4 @@ def _inside(place: Tensor, length: int) -> Tensor:
 
 
 def _taken(pairs: PairIndex, kept: Tensor) -> PairIndex:
-    return PairIndex(pairs.point[kept], pairs.image[kept], pairs.row[kept], pairs.col[kept])
+    return pairs.chosen(kept)

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from lima_bench.lima.api import Batch, Student
+from lima_bench.lima.api import Batch, Cells, Student
 from lima_bench.lima.losses import unit, widen
 from lima_bench.lima.pooling import group_mean, superpixel_means
 from lima_bench.lima.rows import paired_rows
@@ -68,6 +68,19 @@ class Segments:
         group = image * self.n_ids + segment
         return SegmentPairs(kept[inside], rows[inside], group[inside])
 
+    def point_means(
+        self, batch: Batch, cells: Cells, embedded: Float[Tensor, "cells width"]
+    ) -> tuple[Float[Tensor, "groups width"], Int[Tensor, " groups"]]:
+        """Mean over the pairs of each group, and their number: a point seen twice counts twice.
+
+        Args:
+            batch: The step's data.
+            cells: What the student says of it.
+            embedded: Made of the features, cell by cell.
+        """
+        pairs = self.pairs(batch)
+        return group_mean(cells.at(embedded, pairs.row), pairs.group, self.n_groups)
+
     def pixel_means(self, grids: Float[Tensor, "images h w width"]) -> Float[Tensor, "groups wide"]:
         """Mean over all pixels of each group, with or without points, of unit vectors.
 
@@ -99,7 +112,7 @@ class Segments:
 def superpoint_means(
     student: Student, head: nn.Module, batch: Batch, segments: Segments
 ) -> tuple[Float[Tensor, "groups width"], Int[Tensor, " groups"]]:
-    """Mean unit embedding of each group's points, and their number; seen twice counts twice.
+    """Mean unit embedding of each group's points, and its pairs; see `Segments.point_means`.
 
     Args:
         student: The network that is taught.
@@ -107,7 +120,5 @@ def superpoint_means(
         batch: The step's data.
         segments: Those of the batch.
     """
-    pairs = segments.pairs(batch)
     cells = student.cells(batch.voxels)
-    points = cells.at(unit(head(cells.features)), pairs.row)
-    return group_mean(points, pairs.group, segments.n_groups)
+    return segments.point_means(batch, cells, unit(head(cells.features)))

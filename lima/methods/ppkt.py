@@ -7,13 +7,11 @@ learnt. Source: methods-spatial 2, with the loss of 1.1.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
-from lima_bench.lima.api import Batch, Loss, PairIndex, Student, Teacher, sample_pixels
+from lima_bench.lima.api import Batch, Loss, Student, Teacher, sample_pixels
 from lima_bench.lima.contrast import contrast
 from lima_bench.lima.losses import unit
 from lima_bench.lima.methods.cards.ppkt import PpktSettings
@@ -38,7 +36,7 @@ class Ppkt(nn.Module):
         points = cells.at(unit(self.point_head(cells.features)), rows[drawn])
         # The head is linear and upsampling weights sum to 1: it may act on what was sampled.
         grids = self.teacher(batch.images).detach().to(self.pixel_head.weight.dtype)
-        pixels = sample_pixels(grids, _chosen(batch.pairs, kept[drawn]), batch.images.size)
+        pixels = sample_pixels(grids, batch.pairs.chosen(kept[drawn]), batch.images.size)
         pixels = unit(self.pixel_head(pixels))
         return Loss(contrast=contrast(points, pixels, self.settings.temperature))
 
@@ -47,8 +45,3 @@ class Ppkt(nn.Module):
         if n_there <= self.settings.n_pairs:
             return torch.arange(n_there)
         return torch.randperm(n_there)[: self.settings.n_pairs]
-
-
-def _chosen(pairs: PairIndex, which: Int[Tensor, " drawn"]) -> PairIndex:
-    columns = ("point", "image", "row", "col")
-    return replace(pairs, **{name: getattr(pairs, name)[which] for name in columns})

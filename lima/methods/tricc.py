@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from lima_bench.lima.api import Batch, Loss, PairIndex, Student, Teacher, sample_pixels
+from lima_bench.lima.api import Batch, Loss, Student, Teacher, sample_pixels
 from lima_bench.lima.company import Company
 from lima_bench.lima.cycle import best_matches, round_trips
 from lima_bench.lima.losses import info_nce, mean_or_zero, unit
@@ -77,7 +77,7 @@ class Tricc(nn.Module):
         for here, there in seen.frames():
             ours = torch.nonzero((number >= here.start) & (number < here.stop)).squeeze(1)
             drawn = ours[self._draw(len(ours), ours.device)]
-            pixels = sample_pixels(features, _some(batch.pairs, pair[drawn]), batch.images.size)
+            pixels = sample_pixels(features, batch.pairs.chosen(pair[drawn]), batch.images.size)
             points = take_rows(seen.match, number[drawn])
             through = seen.match_next[there]
             terms.append(
@@ -140,7 +140,3 @@ class Tricc(nn.Module):
     ) -> ViewPlan:
         """P, then P' without images, then P once more."""
         return second_looks(scans)
-
-
-def _some(pairs: PairIndex, chosen: Int[Tensor, " chosen"]) -> PairIndex:
-    return PairIndex(pairs.point[chosen], pairs.image[chosen], pairs.row[chosen], pairs.col[chosen])
