@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lima_bench.lima.api import Batch, Cells, Loss, Student, Teacher, sample_pixels
-from lima_bench.lima.heads import Mlp, head_distances
+from lima_bench.lima.heads import head_distances, projection_head
 from lima_bench.lima.losses import mean_or_zero
 from lima_bench.lima.methods.cards.cleverdistiller import CleverdistillerSettings
 from lima_bench.lima.occupancy import neighbours, queries_of
@@ -34,7 +34,8 @@ class Cleverdistiller(nn.Module):
         super().__init__()
         self.settings = settings
         self.teacher, self.student = teacher, student
-        self.head = _head(settings, student.width, teacher.width)
+        hidden = _hidden(settings, teacher.width)
+        self.head = projection_head(student.width, hidden, teacher.width, norm=settings.head_norm)
         if settings.occupancy_weight:
             self.decoder = OccupancyDecoder(student.width, settings.latent)
 
@@ -88,8 +89,7 @@ class Cleverdistiller(nn.Module):
         }
 
 
-def _head(settings: CleverdistillerSettings, width: int, out: int) -> nn.Linear | Mlp:
-    if settings.head_layers == 1:
-        return nn.Linear(width, out)
-    hidden = out if settings.head_width == "teacher" else settings.head_width
-    return Mlp(width, [hidden] * (settings.head_layers - 1), out, norm=settings.head_norm)
+def _hidden(settings: CleverdistillerSettings, teacher_width: int) -> list[int]:
+    """Widths of the head's hidden layers."""
+    wide = teacher_width if settings.head_width == "teacher" else settings.head_width
+    return [wide] * (settings.head_layers - 1)
