@@ -1,8 +1,9 @@
 """How far two sets of features are apart, as one number to learn from: Batch -> method -> Loss.
 
 Offers `unit` (safe L2 normalisation), `unit_distance` and `unit_distances` (regression),
-`info_nce` (contrast) and `mean_or_zero`. Half precision is widened to float32 first; float64
-stays. With no rows at all the loss is 0 and every gradient exists and is 0.
+`info_nce` (contrast), `products`, `full_precision` and `mean_or_zero`. Half precision is widened to
+float32 first, and autocast does not narrow it again; float64 stays. With no rows at all the loss is
+0 and every gradient exists and is 0.
 """
 
 from __future__ import annotations
@@ -26,6 +27,23 @@ TINY = 1e-12
 def widen(values: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     """At least float32: norms and exponentials of half-precision features overflow."""
     return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
+
+
+def full_precision(like: Tensor) -> torch.autocast:
+    """A context in which autocast leaves what is computed beside `like` as precise as it is."""
+    return torch.autocast(like.device.type, enabled=False)
+
+
+def products(
+    rows: Float[Tensor, "rows width"], others: Float[Tensor, "others width"]
+) -> Float[Tensor, "rows others"]:
+    """The inner product of every row with every other, at least in float32.
+
+    Over a temperature of 0.07 what half precision rounds off would be a hundredth of a logit.
+    """
+    with full_precision(rows):
+        found: Tensor = widen(rows) @ widen(others).T
+    return found
 
 
 def unit(vectors: Float[Tensor, "*rows width"]) -> Float[Tensor, "*rows width"]:
@@ -115,5 +133,5 @@ def info_nce(
     """
     if len(anchors) == 0:
         return (anchors.sum() + candidates.sum()) * 0.0
-    logits = (widen(anchors) / temperature) @ widen(candidates).T
+    logits = products(widen(anchors) / temperature, candidates)
     return F.cross_entropy(logits, torch.arange(len(anchors), device=logits.device))

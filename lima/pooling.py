@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from lima_bench.lima.losses import widen
+from lima_bench.lima.losses import full_precision, widen
 
 _SOFT_COUNT = 1e-6
 _TINY = 1e-12
@@ -75,7 +75,8 @@ def superpixel_means(
     # Pixels without a segment are counted in one more bin: picking them out would wait for a GPU.
     counted = torch.where(inside, group, images * n_ids).flatten()
     count = torch.bincount(counted, minlength=images * n_ids + 1)[:-1].view(images, n_ids, 1)
-    total = weights.view(images, n_ids, cells) @ grids.flatten(1, 2)
+    with full_precision(grids):  # in half precision, sums over large segments overflow
+        total = weights.view(images, n_ids, cells) @ grids.flatten(1, 2)
     return total / (count.to(grids.dtype) + _SOFT_COUNT)
 
 
@@ -121,7 +122,8 @@ def _inverse_lengths(
     grids: Float[Tensor, "images h w width"], rows: _Axis, cols: _Axis
 ) -> Float[Tensor, "images H W"]:
     """1 / length of every upsampled pixel's vector; 0 where the length is 0."""
-    squared = rows.squares() @ _neighbour_products(grids) @ cols.squares().T
+    with full_precision(grids):
+        squared = rows.squares() @ _neighbour_products(grids) @ cols.squares().T
     return (squared > _TINY**2) * squared.clamp_min(_TINY**2).rsqrt()
 
 

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lima_bench.lima import ranks
-from lima_bench.lima.losses import unit
+from lima_bench.lima.losses import products, unit
 
 ITERATIONS = 20
 
@@ -35,7 +35,7 @@ def spherical_kmeans(
     means = vectors[torch.randperm(len(vectors), device=vectors.device)[:n_means]]
     owner = torch.full((len(vectors),), -1, device=vectors.device)
     for _ in range(iterations):
-        before, owner = owner, (vectors @ means.T).argmax(1)
+        before, owner = owner, products(vectors, means).argmax(1)
         if torch.equal(before, owner):
             break
         total = torch.zeros_like(means).index_add(0, owner, vectors)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from lima_bench.lima.api import Batch, Cells, Loss, Student, Teacher
 from lima_bench.lima.company import Company
 from lima_bench.lima.draws import one_of_each, some
-from lima_bench.lima.losses import info_nce, mean_or_zero, unit
+from lima_bench.lima.losses import info_nce, mean_or_zero, products, unit
 from lima_bench.lima.methods.cards.pointcontrast import PointcontrastSettings
 from lima_bench.lima.registration import registered_matches
 from lima_bench.lima.rows import row_of_point
@@ -134,7 +134,7 @@ def nearest_of(
     if len(vectors) == 0:
         return vectors.sum(1), torch.zeros(0, dtype=torch.int64, device=vectors.device)
     with torch.no_grad():
-        place = (candidates.square().sum(1) - 2 * (vectors @ candidates.T)).argmin(1)
+        place = (candidates.square().sum(1) - 2 * products(vectors, candidates)).argmin(1)
     return ((vectors - candidates[place]).square().sum(1) + _TINY).sqrt(), place
 
 

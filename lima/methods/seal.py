@@ -22,7 +22,7 @@ from lima_bench.lima.clusters.groups import Groups
 from lima_bench.lima.clusters.kinds import KINDS
 from lima_bench.lima.company import Company
 from lima_bench.lima.draws import some
-from lima_bench.lima.losses import info_nce, unit
+from lima_bench.lima.losses import info_nce, products, unit
 from lima_bench.lima.methods.cards.seal import SealSettings
 from lima_bench.lima.pooling import group_max, group_mean
 from lima_bench.lima.segments import Segments
@@ -142,7 +142,7 @@ def point_terms(
     """
     inside = torch.nonzero(group >= 0).squeeze(1)
     named, place = torch.unique(group[inside], return_inverse=True)
-    logits = (segments[named] / temperature) @ points.T
+    logits = products(segments[named] / temperature, points)
     return logits.logsumexp(1)[place] - logits[place, inside]
 
 
