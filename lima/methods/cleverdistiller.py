@@ -4,7 +4,8 @@ Each point follows each pixel that sees it, as in ScaLR, but through several lay
 is particular to images can stay in the head; and the features below it must tell where space is
 full, which no image says (occupancy as in ALSO, CVPR 2023). Nothing is contrasted, no segment is
 needed, nothing is learnt on the image side. The paper's text could not be read: methods-temporal
-4.1 says what is known, 4.2 what stands in for the rest.
+4.1 says what is known, 4.2 what stands in for the rest. Of ALSO's decoder the second answer, a
+point's intensity, is left out: it is an option there.
 """
 
 from __future__ import annotations

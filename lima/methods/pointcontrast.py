@@ -4,7 +4,8 @@ A keyframe and the next one are registered by the car's poses; a point's nearest
 enough, is its positive, the other positives' partners are its negatives. No image and no teacher.
 Source: the released code for what is computed (methods-spatial 8.1); the outdoor version of the
 tables was never published, its values are those of methods-spatial 8.2. As there each occupied cell
-is an anchor at most once: points of one cell share a feature and could not be told apart.
+is an anchor at most once: points of one cell share a feature and could not be told apart. Of
+VoxelNet 8.2 would compare stride-8 voxels; here points read its map, as for every other method.
 """
 
 from __future__ import annotations
