@@ -24,7 +24,7 @@ from lima_bench.lima.draws import one_of_each, some
 from lima_bench.lima.losses import info_nce, mean_or_zero, products, unit
 from lima_bench.lima.methods.cards.pointcontrast import PointcontrastSettings
 from lima_bench.lima.registration import registered_matches
-from lima_bench.lima.rows import row_of_point
+from lima_bench.lima.rows import row_of_point, rows_of_anchors
 from lima_bench.lima.views import ScanInput, ViewPlan, plain_plan
 
 _TINY = 1e-7
@@ -99,8 +99,10 @@ class Pointcontrast(nn.Module):
         now, later = now.some(drawn), later.some(drawn)
         anchors, partners = cells.at(values, now.rows), cells.at(values, later.rows)
         pull = ((anchors - partners).square().sum(1) - settings.positive_margin).relu()
+        ours = rows_of_anchors(batch)
         of_now, of_later = (
-            _Side.of(cells, some(rows, settings.negatives * n_frames)) for rows in _sides(batch)
+            _Side.of(cells, some(torch.nonzero(side).squeeze(1), settings.negatives * n_frames))
+            for side in (ours, ~ours)
         )
         distance_later, place = nearest_of(anchors, cells.at(values, of_later.rows))
         forth = ~torch.isin(now.cell * n_cells + of_later.cell[place], known)
@@ -137,10 +139,3 @@ def nearest_of(
     with torch.no_grad():
         place = (candidates.square().sum(1) - 2 * products(vectors, candidates)).argmin(1)
     return ((vectors - candidates[place]).square().sum(1) + _TINY).sqrt(), place
-
-
-def _sides(batch: Batch) -> tuple[Int[Tensor, " rows"], Int[Tensor, " rows"]]:
-    """Rows of the step's frames, and those of the scans beside them."""
-    own = torch.tensor([scan.anchor == n for n, scan in enumerate(batch.scans)])
-    ours = own.to(batch.view.device)[batch.view]
-    return torch.nonzero(ours).squeeze(1), torch.nonzero(~ours).squeeze(1)

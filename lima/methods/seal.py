@@ -25,6 +25,7 @@ from lima_bench.lima.draws import some
 from lima_bench.lima.losses import info_nce, products, unit
 from lima_bench.lima.methods.cards.seal import SealSettings
 from lima_bench.lima.pooling import group_max, group_mean
+from lima_bench.lima.rows import rows_of_anchors
 from lima_bench.lima.segments import Segments
 from lima_bench.lima.views import ScanInput, ViewPlan, plain_plan
 
@@ -62,7 +63,8 @@ class Seal(nn.Module):
     def forward(self, batch: Batch) -> Loss:
         """The three contrasts, each over all scans of the batch."""
         cells = self.student.cells(batch.voxels)
-        said = _Said(cells, unit(self.point_head(cells.features)), Groups.of(batch), _now(batch))
+        values = unit(self.point_head(cells.features))
+        said = _Said(cells, values, Groups.of(batch), rows_of_anchors(batch))
         settings = self.settings
         return Loss(
             superpixel=settings.superpixel_weight * self._superpixels(batch, said),
@@ -144,8 +146,3 @@ def point_terms(
     named, place = torch.unique(group[inside], return_inverse=True)
     logits = products(segments[named] / temperature, points)
     return logits.logsumexp(1)[place] - logits[place, inside]
-
-
-def _now(batch: Batch) -> Bool[Tensor, " rows"]:
-    own = [scan.anchor == number for number, scan in enumerate(batch.scans)]
-    return torch.tensor(own, device=batch.view.device)[batch.view]
