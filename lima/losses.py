@@ -29,9 +29,13 @@ def widen(values: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
-def full_precision(like: Tensor) -> torch.autocast:
-    """A context in which autocast leaves what is computed beside `like` as precise as it is."""
-    return torch.autocast(like.device.type, enabled=False)
+def full_precision(device: torch.device) -> torch.autocast:
+    """A context in which mixed precision leaves products as wide as their operands.
+
+    Logits are cosines divided by a small temperature, sums run over thousands of rows: eleven bits
+    are too few for either.
+    """
+    return torch.autocast(device.type, enabled=False)
 
 
 def products(
@@ -41,7 +45,7 @@ def products(
 
     Over a temperature of 0.07 what half precision rounds off would be a hundredth of a logit.
     """
-    with full_precision(rows):
+    with full_precision(rows.device):
         found: Tensor = widen(rows) @ widen(others).T
     return found
 

@@ -57,7 +57,7 @@ def queries_of(
         else:
             made, full = voxel_queries(points, n_per_scan, voxel_m)
         motion = batch.motion[number].to(made.dtype)
-        with full_precision(made):  # half precision knows a place 50 m away to 3 cm
+        with full_precision(made.device):  # half precision knows a place 50 m away to 3 cm
             xyz.append(made @ motion[:3, :3].T + motion[:3, 3])
         view.append(torch.full_like(full, number, dtype=torch.int64))
         occupied.append(full)

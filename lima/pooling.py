@@ -75,7 +75,7 @@ def superpixel_means(
     # Pixels without a segment are counted in one more bin: picking them out would wait for a GPU.
     counted = torch.where(inside, group, images * n_ids).flatten()
     count = torch.bincount(counted, minlength=images * n_ids + 1)[:-1].view(images, n_ids, 1)
-    with full_precision(grids):  # in half precision, sums over large segments overflow
+    with full_precision(grids.device):  # in half precision, sums over large segments overflow
         total = weights.view(images, n_ids, cells) @ grids.flatten(1, 2)
     return total / (count.to(grids.dtype) + _SOFT_COUNT)
 
@@ -122,7 +122,7 @@ def _inverse_lengths(
     grids: Float[Tensor, "images h w width"], rows: _Axis, cols: _Axis
 ) -> Float[Tensor, "images H W"]:
     """1 / length of every upsampled pixel's vector; 0 where the length is 0."""
-    with full_precision(grids):
+    with full_precision(grids.device):
         squared = rows.squares() @ _neighbour_products(grids) @ cols.squares().T
     return (squared > _TINY**2) * squared.clamp_min(_TINY**2).rsqrt()
 

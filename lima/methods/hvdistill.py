@@ -21,9 +21,9 @@ from lima_bench.lima.api import Batch, Cells, Loss, Student, Teacher
 from lima_bench.lima.batch import Lenses
 from lima_bench.lima.bev_lift import BevGrid, frustum_cells, lift
 from lima_bench.lima.columns import KERNELS, Columns
+from lima_bench.lima.contrast import contrast
 from lima_bench.lima.depth_net import DepthNet, camera_entries
 from lima_bench.lima.depth_targets import DepthBins, depth_loss, nearest_depths
-from lima_bench.lima.log_sums import contrast
 from lima_bench.lima.losses import info_nce, unit
 from lima_bench.lima.methods.cards.hvdistill import HvdistillSettings
 from lima_bench.lima.pooling import group_mean

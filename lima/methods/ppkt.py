@@ -14,7 +14,8 @@ from jaxtyping import Int
 from torch import Tensor, nn
 
 from lima_bench.lima.api import Batch, Loss, PairIndex, Student, Teacher, sample_pixels
-from lima_bench.lima.losses import info_nce, unit
+from lima_bench.lima.contrast import contrast
+from lima_bench.lima.losses import unit
 from lima_bench.lima.methods.cards.ppkt import PpktSettings
 from lima_bench.lima.rows import paired_rows
 
@@ -39,7 +40,7 @@ class Ppkt(nn.Module):
         grids = self.teacher(batch.images).detach().to(self.pixel_head.weight.dtype)
         pixels = sample_pixels(grids, _chosen(batch.pairs, kept[drawn]), batch.images.size)
         pixels = unit(self.pixel_head(pixels))
-        return Loss(contrast=info_nce(points, pixels, self.settings.temperature))
+        return Loss(contrast=contrast(points, pixels, self.settings.temperature))
 
     def _draw(self, n_there: int) -> Int[Tensor, " drawn"]:
         """Which of the pairs take part: on the CPU, so that every device draws the same."""
