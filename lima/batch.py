@@ -79,6 +79,11 @@ class PairIndex:
     row: Int[Tensor, " pairs"]
     col: Int[Tensor, " pairs"]
 
+    def at(self, chosen: Int[Tensor, " chosen"]) -> PairIndex:
+        """Some of them, in the order in which they are named."""
+        columns = (self.point, self.image, self.row, self.col)
+        return PairIndex(*(column[chosen] for column in columns))
+
 
 @dataclass(frozen=True)
 class Lenses:

@@ -1,6 +1,6 @@
 """Means and maxima over groups: of points per group, and of upsampled pixels per superpixel.
 
-Offers `group_mean`, `group_max` and `superpixel_means`. Means divide by ``count + 1e-6``, as
+Offers `group_mean`, `group_max` and `superpixel_means`. Means divide by ``count + SOFT_COUNT``, as
 SLidR's published code does, so an empty group has mean 0.
 """
 
@@ -12,10 +12,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from lima_bench.lima.losses import full_precision, widen
+from lima_bench.lima.losses import TINY, full_precision, widen
 
-_SOFT_COUNT = 1e-6
-_TINY = 1e-12
+SOFT_COUNT = 1e-6
+"""Added to every count that a sum is divided by."""
 
 
 def group_mean(
@@ -25,7 +25,7 @@ def group_mean(
     values = widen(values)
     total = values.new_zeros((n_groups, values.shape[1])).index_add(0, group, values)
     count = torch.bincount(group, minlength=n_groups)
-    return total / (count[:, None].to(values.dtype) + _SOFT_COUNT), count
+    return total / (count[:, None].to(values.dtype) + SOFT_COUNT), count
 
 
 def group_max(
@@ -77,7 +77,7 @@ def superpixel_means(
     count = torch.bincount(counted, minlength=images * n_ids + 1)[:-1].view(images, n_ids, 1)
     with full_precision(grids.device):  # in half precision, sums over large segments overflow
         total = weights.view(images, n_ids, cells) @ grids.flatten(1, 2)
-    return total / (count.to(grids.dtype) + _SOFT_COUNT)
+    return total / (count.to(grids.dtype) + SOFT_COUNT)
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def _inverse_lengths(
     """1 / length of every upsampled pixel's vector; 0 where the length is 0."""
     with full_precision(grids.device):
         squared = rows.squares() @ _neighbour_products(grids) @ cols.squares().T
-    return (squared > _TINY**2) * squared.clamp_min(_TINY**2).rsqrt()
+    return (squared > TINY**2) * squared.clamp_min(TINY**2).rsqrt()
 
 
 def _neighbour_products(

@@ -1,7 +1,7 @@
 """Superpixels of a batch -> groups of pairs, pixels and cells, for methods that pool by them.
 
-Offers `Segments` and `superpoint_means`. A group is one superpixel of one image. Pixels without a
-segment (id -1), and pairs that meet one, belong to no group and take no part.
+Offers `Segments`, `ids_of` and `superpoint_means`. A group is one superpixel of one image. Pixels
+without a segment (id -1), and pairs that meet one, belong to no group and take no part.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from lima_bench.lima.api import Batch, Student
+from lima_bench.lima.api import Batch, Cells, Student
 from lima_bench.lima.losses import unit, widen
 from lima_bench.lima.pooling import group_mean, superpixel_means
 from lima_bench.lima.rows import paired_rows
@@ -48,9 +48,7 @@ class Segments:
     @classmethod
     def of(cls, batch: Batch) -> Segments:
         """The superpixels of `batch`; room is made for the largest id that it has."""
-        ids = batch.images.superpixels
-        if ids is None:
-            raise ValueError("the batch carries no superpixels: the method's card must ask for it")
+        ids = ids_of(batch)
         return cls(ids, max(int(ids.max()) + 1, 1) if ids.numel() else 1)
 
     @property
@@ -77,6 +75,19 @@ class Segments:
         """
         return superpixel_means(grids, self.ids, self.n_ids).flatten(0, 1)
 
+    def point_means(
+        self, batch: Batch, cells: Cells, values: Float[Tensor, "cells width"]
+    ) -> tuple[Float[Tensor, "groups width"], Int[Tensor, " groups"]]:
+        """Mean of each group's points, and their number; seen twice counts twice.
+
+        Args:
+            batch: The step's data.
+            cells: What the student says of it.
+            values: What was made of that, per cell.
+        """
+        pairs = self.pairs(batch)
+        return group_mean(cells.at(values, pairs.row), pairs.group, self.n_groups)
+
     def cell_means(self, grids: Float[Tensor, "images h w width"]) -> Float[Tensor, "groups width"]:
         """Mean over the grid cells of each group, ids taken down to the grid's size by ``nearest``.
 
@@ -96,10 +107,18 @@ class Segments:
         return means[:-1]
 
 
+def ids_of(batch: Batch) -> Int[Tensor, "images H W"]:
+    """The superpixel of every pixel."""
+    ids = batch.images.superpixels
+    if ids is None:
+        raise ValueError("the batch carries no superpixels: the method's card must ask for them")
+    return ids
+
+
 def superpoint_means(
     student: Student, head: nn.Module, batch: Batch, segments: Segments
 ) -> tuple[Float[Tensor, "groups width"], Int[Tensor, " groups"]]:
-    """Mean unit embedding of each group's points, and their number; seen twice counts twice.
+    """`Segments.point_means` of the unit embeddings of a head.
 
     Args:
         student: The network that is taught.
@@ -107,7 +126,5 @@ def superpoint_means(
         batch: The step's data.
         segments: Those of the batch.
     """
-    pairs = segments.pairs(batch)
     cells = student.cells(batch.voxels)
-    points = cells.at(unit(head(cells.features)), pairs.row)
-    return group_mean(points, pairs.group, segments.n_groups)
+    return segments.point_means(batch, cells, unit(head(cells.features)))

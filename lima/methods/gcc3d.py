@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from lima_bench.lima.api import Batch, Cells, Loss, Student, Teacher
 from lima_bench.lima.clusters.groups import Groups
 from lima_bench.lima.draws import one_of_each, some
+from lima_bench.lima.heads import Mlp
 from lima_bench.lima.losses import products, unit
 from lima_bench.lima.methods.cards.gcc3d import Gcc3dSettings
 from lima_bench.lima.pooling import group_max
@@ -40,10 +41,8 @@ class Gcc3d(nn.Module):
         super().__init__()
         self.settings, self.student = settings, student
         self.head = nn.Linear(student.width, settings.width)
-        self.instance_head = nn.Sequential(
-            nn.Linear(student.width, settings.hidden),
-            nn.ReLU(),
-            nn.Linear(settings.hidden, settings.instance_width),
+        self.instance_head = Mlp(
+            student.width, [settings.hidden], settings.instance_width, norm="none"
         )
         self.bank = PrototypeBank(settings.prototypes, settings.instance_width, settings.bank)
 

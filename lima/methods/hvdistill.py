@@ -26,7 +26,6 @@ from lima_bench.lima.depth_net import DepthNet, camera_entries
 from lima_bench.lima.depth_targets import DepthBins, depth_loss, nearest_depths
 from lima_bench.lima.losses import info_nce, unit
 from lima_bench.lima.methods.cards.hvdistill import HvdistillSettings
-from lima_bench.lima.pooling import group_mean
 from lima_bench.lima.segments import Segments
 from lima_bench.lima.views import ScanInput, View, ViewPlan
 
@@ -86,8 +85,7 @@ class Hvdistill(nn.Module):
     ) -> Float[Tensor, ""]:
         """SLidR: means over superpixels that hold at least one pair."""
         segments = Segments.of(batch)
-        pairs = segments.pairs(batch)
-        anchors, count = group_mean(cells.at(points, pairs.row), pairs.group, segments.n_groups)
+        anchors, count = segments.point_means(batch, cells, points)
         targets = segments.pixel_means(pixels)
         return info_nce(anchors[count > 0], targets[count > 0], self.settings.temperature)
 

@@ -75,8 +75,7 @@ class Seal(nn.Module):
     def _superpixels(self, batch: Batch, said: _Said) -> Float[Tensor, ""]:
         """SLidR's contrast; pixels without a segment take no part."""
         segments = Segments.of(batch)
-        pairs = segments.pairs(batch)
-        points, count = group_mean(said.at(pairs.row), pairs.group, segments.n_groups)
+        points, count = segments.point_means(batch, said.cells, said.values)
         grids = self.teacher(batch.images).detach().to(self.pixel_head.weight.dtype)
         pixels = segments.pixel_means(self.pixel_head(grids))
         kept = count > 0

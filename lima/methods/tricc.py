@@ -14,14 +14,16 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from lima_bench.lima.api import Batch, Loss, PairIndex, Student, Teacher, sample_pixels
+from lima_bench.lima.api import Batch, Loss, Student, Teacher, sample_pixels
 from lima_bench.lima.company import Company
 from lima_bench.lima.cycle import best_matches, round_trips
+from lima_bench.lima.draws import drawn, some
 from lima_bench.lima.losses import info_nce, mean_or_zero, unit
 from lima_bench.lima.methods.cards.tricc import TriccSettings
+from lima_bench.lima.pooling import SOFT_COUNT
 from lima_bench.lima.rows import paired_rows
 from lima_bench.lima.second_looks import second_looks
 from lima_bench.lima.segments import Segments
@@ -62,8 +64,9 @@ class Tricc(nn.Module):
         """P to P' to P2, from voxels that are drawn in each scan."""
         terms = [seen.match[:0].sum(dim=1)]
         for here, there in seen.frames():
-            drawn = here.start + self._draw(here.stop - here.start, seen.match.device)
-            start, end = take_rows(seen.match, drawn), take_rows(seen.match_again, drawn)
+            n_here = here.stop - here.start
+            walkers = here.start + drawn(n_here, self.settings.walks, seen.match.device)
+            start, end = take_rows(seen.match, walkers), take_rows(seen.match_again, walkers)
             through = seen.match_slow[there]
             terms.append(round_trips(start, through, end, self.settings.cycle_temperature))
         return mean_or_zero(torch.cat(terms))
@@ -76,9 +79,9 @@ class Tricc(nn.Module):
         terms = [(seen.match[:0] + features.flatten(0, 2)[:0]).sum(dim=1)]
         for here, there in seen.frames():
             ours = torch.nonzero((number >= here.start) & (number < here.stop)).squeeze(1)
-            drawn = ours[self._draw(len(ours), ours.device)]
-            pixels = sample_pixels(features, _some(batch.pairs, pair[drawn]), batch.images.size)
-            points = take_rows(seen.match, number[drawn])
+            chosen = some(ours, self.settings.walks)
+            pixels = sample_pixels(features, batch.pairs.at(pair[chosen]), batch.images.size)
+            points = take_rows(seen.match, number[chosen])
             through = seen.match_next[there]
             terms.append(
                 round_trips(unit(pixels), through, points, self.settings.cycle_temperature)
@@ -100,7 +103,7 @@ class Tricc(nn.Module):
         if self.settings.renormalise_pool:
             points, pixels = unit(points), unit(pixels)
         else:
-            points = points / (count[:, None] + 1e-6)
+            points = points / (count[:, None] + SOFT_COUNT)
         if self.settings.mask_empty:
             points, pixels = points[count > 0], pixels[count > 0]
         return info_nce(points, pixels, self.settings.temperature)
@@ -123,12 +126,6 @@ class Tricc(nn.Module):
         features = take_rows(seen.contrast_next, matched[best])
         return torch.zeros_like(seen.contrast).index_copy(0, best, features)
 
-    def _draw(self, n: int, device: torch.device) -> Int[Tensor, " drawn"]:
-        """Which of n walk: all if they are few, else some at random."""
-        if n <= self.settings.walks:
-            return torch.arange(n, device=device)
-        return torch.randperm(n)[: self.settings.walks].to(device)
-
     @staticmethod
     def company(settings: TriccSettings) -> Company:
         """The next keyframe; at the end of a recording the one before."""
@@ -140,7 +137,3 @@ class Tricc(nn.Module):
     ) -> ViewPlan:
         """P, then P' without images, then P once more."""
         return second_looks(scans)
-
-
-def _some(pairs: PairIndex, chosen: Int[Tensor, " chosen"]) -> PairIndex:
-    return PairIndex(pairs.point[chosen], pairs.image[chosen], pairs.row[chosen], pairs.col[chosen])
