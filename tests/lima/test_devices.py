@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 import torch
 
@@ -20,6 +22,9 @@ from tests.lima import company
 from tests.lima.elsewhere import Elsewhere, elsewhere, moved
 
 LEARNING = [n for n in METHODS.names() if METHODS.get(n).is_built and METHODS.get(n).learns]
+CONTRASTS = [
+    "seal", "superflow", "gcc3d", "pointcontrast", "slidr", "ppkt", "st_slidr", "csc", "tricc",
+]  # fmt: skip
 VARIANTS = [
     ("lima", LimaSettings(align="voxel", head="mlp", targets="voxel")),
     ("lima", LimaSettings(align="reproject", occlusion="zbuffer", pool="softmax_sim")),
@@ -43,12 +48,13 @@ def _trial(name, settings):
     return _Trial(load_method(card), settings or card.settings(), card.order)
 
 
-def _run(method, batches):
-    """Loss of every step, and the gradients of all together."""
+def _run(method, batches, half=None):
+    """Loss of every step, and the gradients of all together; forward in half precision, if any."""
     found = []
     for step, batch in enumerate(batches):
         torch.manual_seed(step)
-        loss = method(batch).total
+        with torch.autocast("cpu", dtype=half) if half else contextlib.nullcontext():
+            loss = method(batch).total
         loss.backward()
         found.append(float(loss.detach()))
     return found, {name: p.grad for name, p in method.named_parameters() if p.grad is not None}
@@ -83,14 +89,12 @@ def test_what_lies_elsewhere_is_noticed(monkeypatch):
                 wrong()
 
 
-@pytest.mark.parametrize("name", ["seal", "superflow", "gcc3d", "pointcontrast", "slidr", "ppkt"])
+@pytest.mark.parametrize("name", CONTRASTS)
 def test_contrasts_are_not_rounded_to_half_precision(name):
     """Embeddings may be, their products over a small temperature may not."""
     trial = _trial(name, None)
     expected, _ = _run(trial.build(), trial.steps())
-    method = trial.build()
-    with torch.autocast("cpu", dtype=torch.float16):
-        found, _ = _run(method, trial.steps())
+    found, _ = _run(trial.build(), trial.steps(), torch.float16)
     assert found == pytest.approx(expected, rel=3e-4)
 
 
