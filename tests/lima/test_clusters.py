@@ -200,7 +200,7 @@ def test_damage_is_told(tmp_path):
     (store.folder / "labels.bin").write_bytes(b"123")
     with pytest.raises(UserError, match="3 bytes, expected 10"):
         Clusters(store.folder).lookup(["a"], [5])
-    with pytest.raises(UserError, match="no cached clusters"):
+    with pytest.raises(UserError, match="Nothing is cached here"):
         Clusters(tmp_path / "nowhere").lookup(["a"], [5])
 
 

@@ -119,5 +119,5 @@ def test_unsuitable_size_is_refused_before_any_work(teacher, tmp_path):
 
 
 def test_missing_folder_tells_remedy(tmp_path):
-    with pytest.raises(UserError, match="no cached images"):
+    with pytest.raises(UserError, match="Nothing is cached here"):
         Grids.open(tmp_path / "nowhere")
