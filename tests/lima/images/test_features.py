@@ -19,13 +19,6 @@ SIZE = (28, 56)
 
 
 @pytest.fixture(scope="module")
-def teacher():
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return Teacher(TEACHERS.get("tiny"), tiny())
-
-
-@pytest.fixture(scope="module")
 def grids(source, teacher, tmp_path_factory):
     folder = tmp_path_factory.mktemp("cache") / "grids"
     return build_grids(teacher, source, SIZE, False, folder, batch_size=4)
