@@ -23,7 +23,7 @@ from lima_bench.common.seeds import derive_seed
 from lima_bench.lima.api import Batch, Loss, MethodCard, Settings, load_method
 from lima_bench.lima.batch import Moment
 from lima_bench.lima.company import company_of
-from lima_bench.lima.order import OrderKind, order_of
+from lima_bench.lima.order import order_of
 from lima_bench.lima.synthetic import (
     GridTeacher,
     Placed,

@@ -28,9 +28,9 @@ from lima_bench.lima.heads import head_distances, projection_head
 from lima_bench.lima.lookback import Lookback
 from lima_bench.lima.losses import mean_or_zero
 from lima_bench.lima.memory import Keyframe, MemoryBank
+from lima_bench.lima.methods.card import OrderKind
 from lima_bench.lima.methods.cards.lima import LimaSettings
 from lima_bench.lima.mixing import mixed_views
-from lima_bench.lima.order import OrderKind
 from lima_bench.lima.propagation import Past, averaged_by_voxel, fill_targets, target_points
 from lima_bench.lima.recall import Glance, glance, recalled
 from lima_bench.lima.rows import meet

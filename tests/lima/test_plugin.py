@@ -136,6 +136,18 @@ def test_a_plug_in_may_ask_for_masks():
     )
 
 
+def test_a_plug_in_may_ask_for_clusters_and_tell_what_it_sees():
+    facts = {"needs": ("clusters",), "clusters": "segments", "frames": 2, "heads_2d": "linear"}
+
+    @register_method("clustered", version=1, settings=Settings, **facts)
+    class Clustered(nn.Module):
+        """Never run."""
+
+    card = METHODS.get("clustered")
+    assert card.title == "clustered"
+    assert {name: getattr(card, name) for name in facts} == facts
+
+
 def test_files_of_one_name_do_not_meet(tmp_path):
     for folder, value in (("one", 1), ("two", 2)):
         (tmp_path / folder).mkdir()
