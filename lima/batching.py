@@ -151,15 +151,15 @@ class PretrainBatches(Dataset[Batch]):
         starts = [0, *accumulate(len(one.sample.points) for one in loaded)]
         samples = [one.sample for one in loaded]
         kept = kept_cameras(members, samples, plan)
-        clouds = [self._cloud(view, loaded, kept, step, n) for n, view in enumerate(plan.views)]
-        shown = self._shown(plan.views, loaded, kept, clouds, step)
+        views, clouds = self._clouds(plan.views, loaded, kept, step)
+        shown = self._shown(views, loaded, kept, clouds, step)
         matches = self._matches(step, len(samples))
         clusters = clusters_of(self.clusters, members, samples)
         return Batch(
             scans=tuple(map(batch_scan, members, samples, starts, matches, clusters)),
             xyz=torch.from_numpy(np.concatenate([sample.points for sample in samples])),
             voxels=collate_clouds(clouds, self.student, with_maps=self.with_maps),
-            source=source_of(plan.views, clouds, starts),
+            source=source_of(views, clouds, starts),
             view=torch.from_numpy(np.repeat(np.arange(len(clouds)), [len(c.xyz) for c in clouds])),
             motion=torch.from_numpy(np.stack([cloud.motion for cloud in clouds])),
             n_scan_views=len(samples),
@@ -208,6 +208,21 @@ class PretrainBatches(Dataset[Batch]):
             )
         return self.source.sweeps(frame, self._cast.company.sweeps)
 
+    def _clouds(
+        self,
+        planned: Sequence[View],
+        loaded: Sequence[PairedSample],
+        kept: Sequence[Kept],
+        step: int,
+    ) -> tuple[list[View], list[Cloud]]:
+        """Every view's points, and the views themselves, those shown again without what was cut."""
+        views: list[View] = []
+        clouds: list[Cloud] = []
+        for number, view in enumerate(planned):
+            views.append(view if view.again is None else view.without(clouds[view.again].point))
+            clouds.append(self._cloud(views[-1], loaded, kept, step, number))
+        return views, clouds
+
     def _cloud(
         self,
         view: View,
@@ -218,13 +233,16 @@ class PretrainBatches(Dataset[Batch]):
     ) -> Cloud:
         """The view's points under its own random motion, the same for every method."""
         parts = [(loaded[scan].sample, rows) for scan, rows in view.parts]
+        augmentation = self.recipe.augmentation
+        if view.whole or view.again is not None:
+            augmentation = augmentation.model_copy(update={"cuboid": 0.0})
         return cloud_of_points(
             np.concatenate([sample.points.take(rows, axis=0) for sample, rows in parts]),
             np.concatenate([self._intensity(sample)[rows] for sample, rows in parts]),
             self.student,
-            self.recipe.augmentation,
+            augmentation,
             self._rng("augment", step, number),
-            sights_of(view, loaded, kept) if self.recipe.augmentation.cuboid else UNSEEN,
+            sights_of(view, loaded, kept) if augmentation.cuboid else UNSEEN,
         )
 
     def _shown(

@@ -47,12 +47,12 @@ class BevGrid:
         """One number for a cell of one view's grid."""
         return (view * self.side + x) * self.side + y
 
-    def cells(self, view: int, xyz: Float[Tensor, "*points 3"]) -> Int[Tensor, "*points"]:
+    def cells(self, view: int, xyz: Float[Tensor, "3 *points"]) -> Int[Tensor, "*points"]:
         """The number of the cell of each point of a view; -1 for none."""
-        place = ((xyz[..., :2] + self.half_extent_m) / self.cell_m).floor().long()
-        inside = ((place >= 0) & (place < self.side)).all(dim=-1)
-        inside &= (xyz[..., 2] >= -self.half_height_m) & (xyz[..., 2] < self.half_height_m)
-        number = self.number(place.new_tensor(view), place[..., 0], place[..., 1])
+        x, y = (((along + self.half_extent_m) / self.cell_m).floor_() for along in xyz[:2])
+        inside = (x >= 0) & (x < self.side) & (y >= 0) & (y < self.side)
+        inside &= (xyz[2] >= -self.half_height_m) & (xyz[2] < self.half_height_m)
+        number = self.number(torch.tensor(view, device=xyz.device), x.long(), y.long())
         return torch.where(inside, number, -1)
 
 
@@ -80,16 +80,16 @@ def frustum_cells(
         for pixels, n in zip(size, shape, strict=True)
     )
     pixel = torch.stack(
-        [col.expand(shape), row[:, None].expand(shape), torch.ones_like(col).expand(shape)], dim=-1
+        [col.expand(shape), row[:, None].expand(shape), torch.ones_like(col).expand(shape)]
     )
     to_cloud = motion[lenses.scan].double() @ lenses.camera_to_lidar
     turn = to_cloud[:, :3, :3] @ torch.linalg.inv(lenses.intrinsic)
     found = torch.empty((len(lenses.scan), len(depths_m), *shape), dtype=torch.int64, device=device)
     for image, view in enumerate(lenses.scan.tolist()):
         # In double precision: whole depths straight ahead lie on the edges of cells.
-        rays = pixel @ turn[image].T
-        points = depths_m.double()[:, None, None, None] * rays + to_cloud[image, :3, 3]
-        found[image] = grid.cells(view, points)
+        rays = torch.einsum("ij,jhw->ihw", turn[image], pixel)[:, None]
+        camera = to_cloud[image, :3, 3, None, None, None]
+        found[image] = grid.cells(view, camera + depths_m.double()[:, None, None] * rays)
     return found
 
 

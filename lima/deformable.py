@@ -39,23 +39,27 @@ class DeformableConv(nn.Module):
 
     def forward(self, x: Float[Tensor, "n width h w"]) -> Float[Tensor, "n width h w"]:
         """The taps' values, bilinear between pixels, weighed and summed."""
-        moves = self.moves(x).unflatten(1, (len(TAPS), 2))
-        total = torch.zeros_like(x)
-        for tap, (row, col) in enumerate(TAPS):
-            seen = _moved(x, moves[:, tap, 0] + row, moves[:, tap, 1] + col)
-            weight = self.weight[:, :, row + 1, col + 1, None, None]
-            total = total + F.conv2d(seen, weight, groups=self.groups)
-        return total
+        images, _, height, width = x.shape
+        moves = self.moves(x).view(images, len(TAPS), 2, height, width)
+        moves = moves + x.new_tensor(TAPS)[:, :, None, None]
+        seen = _moved(x, moves[:, :, 0], moves[:, :, 1])
+        # Rows: the inputs of a group, and of each its taps, as they lie in the weights.
+        seen = seen.reshape(images, self.groups, -1, height * width)
+        weights = self.weight.view(self.groups, -1, seen.shape[2])
+        return (weights @ seen).view(x.shape)
 
 
 def _moved(
-    x: Float[Tensor, "n width h w"], down: Float[Tensor, "n h w"], right: Float[Tensor, "n h w"]
-) -> Float[Tensor, "n width h w"]:
-    """What lies `down` and `right` of each pixel, in pixels."""
+    x: Float[Tensor, "n width h w"],
+    down: Float[Tensor, "n taps h w"],
+    right: Float[Tensor, "n taps h w"],
+) -> Float[Tensor, "n width tapped w"]:
+    """What lies `down` and `right` of each pixel, in pixels, tap below tap."""
     height, width = x.shape[2:]
     row = torch.arange(height, device=x.device, dtype=x.dtype)[:, None] + down
     col = torch.arange(width, device=x.device, dtype=x.dtype) + right
     # grid_sample counts from pixel edges, from -1 to 1, when corners are not aligned; that also
     # holds for an image one pixel wide.
     place = torch.stack(((2 * col + 1) / width - 1, (2 * row + 1) / height - 1), dim=-1)
-    return F.grid_sample(x, place.to(x.dtype), padding_mode="zeros", align_corners=False)
+    place = place.flatten(1, 2).to(x.dtype)
+    return F.grid_sample(x, place, padding_mode="zeros", align_corners=False)

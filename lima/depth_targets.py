@@ -12,8 +12,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from lima_bench.lima.batch import Batch, Lenses
-from lima_bench.lima.losses import widen
+from lima_bench.lima.batch import Batch, Lenses, PairIndex
+from lima_bench.lima.losses import full_precision, widen
+from lima_bench.lima.rows import paired_rows
 
 
 @dataclass(frozen=True)
@@ -51,14 +52,15 @@ def nearest_depths(
 ) -> Float[Tensor, "images h w"]:
     """The least depth of any point that projects into each cell, metres; infinite without one.
 
-    Of several points at one pixel the last counts, as where a depth map is written point by point.
+    Only points that the student sees count, and of several at one pixel the last, as where a depth
+    map is written point by point.
 
     Args:
         batch: Its pairs and points are read.
         lenses: Of its images.
         shape: (h, w) of the grid of cells that an image is divided into.
     """
-    pairs, (height, width) = batch.pairs, batch.images.size
+    (height, width), pairs = batch.images.size, batch.pairs.at(paired_rows(batch)[0])
     pixel = (pairs.image * height + pairs.row) * width + pairs.col
     numbers = torch.arange(len(pixel), device=pixel.device)
     last = torch.full((len(lenses.scan) * height * width,), -1, device=pixel.device)
@@ -67,16 +69,16 @@ def nearest_depths(
     image = pairs.image[chosen]
     row = pairs.row[chosen] * shape[0] // height
     col = pairs.col[chosen] * shape[1] // width
-    depth = _depths(batch, lenses)[chosen]
+    depth = _depths(batch, lenses, pairs)[chosen]
     nearest = depth.new_full((len(lenses.scan) * shape[0] * shape[1],), torch.inf)
     nearest.scatter_reduce_(0, (image * shape[0] + row) * shape[1] + col, depth, "amin")
     return nearest.view(-1, *shape)
 
 
-def _depths(batch: Batch, lenses: Lenses) -> Float[Tensor, " pairs"]:
+def _depths(batch: Batch, lenses: Lenses, pairs: PairIndex) -> Float[Tensor, " pairs"]:
     """How far ahead of its camera the point of each pair lies, metres."""
-    pose, image = lenses.camera_to_lidar, batch.pairs.image
-    way = batch.xyz[batch.pairs.point].double() - pose[image, :3, 3]
+    pose, image = lenses.camera_to_lidar, pairs.image
+    way = batch.xyz[pairs.point].double() - pose[image, :3, 3]
     return (way * pose[image, :3, 2]).sum(dim=1)
 
 
@@ -93,6 +95,6 @@ def depth_loss(
     found = widen(depth).permute(0, 2, 3, 1).flatten(0, 2)[known]
     wanted = F.one_hot(bins.flatten()[known], depth.shape[1]).to(found.dtype)
     # Mixed precision refuses this loss, although its operands are wide here.
-    with torch.autocast(depth.device.type, enabled=False):
+    with full_precision(depth.device):
         total = F.binary_cross_entropy(found.clamp(0, 1), wanted, reduction="sum")
     return total / max(wanted.numel(), 1)

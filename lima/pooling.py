@@ -6,13 +6,12 @@ SLidR's published code does, so an empty group has mean 0.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from lima_bench.lima.losses import TINY, full_precision, widen
+from lima_bench.lima.upsampling import Axis
 
 SOFT_COUNT = 1e-6
 """Added to every count that a sum is divided by."""
@@ -57,11 +56,17 @@ def superpixel_means(
         superpixels: Ids from 0, per image, below `n_ids`; a pixel with -1 is left out.
         n_ids: Room for so many ids per image; unused ones get a zero vector.
     """
-    grids = widen(grids)
+    with full_precision(grids.device):  # in half precision, sums over large segments overflow
+        return _superpixel_means(widen(grids), superpixels, n_ids)
+
+
+def _superpixel_means(
+    grids: Float[Tensor, "images h w width"], superpixels: Int[Tensor, "images H W"], n_ids: int
+) -> Float[Tensor, "images ids width"]:
     images, height, width, _ = grids.shape
     cells = height * width
-    rows = _Axis.upsampling(height, superpixels.shape[1], grids)
-    cols = _Axis.upsampling(width, superpixels.shape[2], grids)
+    rows = Axis.upsampling(height, superpixels.shape[1], grids)
+    cols = Axis.upsampling(width, superpixels.shape[2], grids)
     inside = superpixels >= 0
     scale = _inverse_lengths(grids, rows, cols) * inside
     first = n_ids * torch.arange(images, device=grids.device).view(-1, 1, 1)
@@ -75,55 +80,15 @@ def superpixel_means(
     # Pixels without a segment are counted in one more bin: picking them out would wait for a GPU.
     counted = torch.where(inside, group, images * n_ids).flatten()
     count = torch.bincount(counted, minlength=images * n_ids + 1)[:-1].view(images, n_ids, 1)
-    with full_precision(grids.device):  # in half precision, sums over large segments overflow
-        total = weights.view(images, n_ids, cells) @ grids.flatten(1, 2)
+    total = weights.view(images, n_ids, cells) @ grids.flatten(1, 2)
     return total / (count.to(grids.dtype) + SOFT_COUNT)
 
 
-@dataclass(frozen=True)
-class _Axis:
-    """Linear interpolation along one axis: pixel p mixes cells ``low`` and ``high``."""
-
-    low: Int[Tensor, " pixels"]
-    high: Int[Tensor, " pixels"]
-    fraction: Float[Tensor, " pixels"]
-    n_cells: int
-
-    @classmethod
-    def upsampling(cls, n_cells: int, n_pixels: int, like: Tensor) -> _Axis:
-        """First pixel on the first cell, last pixel on the last cell."""
-        pixel = torch.arange(n_pixels, device=like.device, dtype=torch.float64)
-        position = pixel * ((n_cells - 1) / max(n_pixels - 1, 1))
-        low = position.floor().long().clamp(max=max(n_cells - 2, 0))
-        high = (low + 1).clamp(max=n_cells - 1)
-        return cls(low, high, (position - low).to(like.dtype), n_cells)
-
-    def corners(self) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-        """Both cells of every pixel with their shares."""
-        return (self.low, 1 - self.fraction), (self.high, self.fraction)
-
-    def squares(self) -> Float[Tensor, "pixels lattice"]:
-        """Shares of the products low*low, low*high, high*high in a squared mixture.
-
-        Lattice point 2c is cell c with itself, 2c + 1 is cell c with its neighbour c + 1.
-        """
-        lattice = self.fraction.new_zeros((len(self.low), 2 * self.n_cells - 1))
-        (low, low_share), (high, high_share) = self.corners()
-        for place, share in (
-            (2 * low, low_share.square()),
-            (low + high, 2 * low_share * high_share),
-            (2 * high, high_share.square()),
-        ):
-            lattice.scatter_add_(1, place[:, None], share[:, None])
-        return lattice
-
-
 def _inverse_lengths(
-    grids: Float[Tensor, "images h w width"], rows: _Axis, cols: _Axis
+    grids: Float[Tensor, "images h w width"], rows: Axis, cols: Axis
 ) -> Float[Tensor, "images H W"]:
     """1 / length of every upsampled pixel's vector; 0 where the length is 0."""
-    with full_precision(grids.device):
-        squared = rows.squares() @ _neighbour_products(grids) @ cols.squares().T
+    squared = rows.squares() @ _neighbour_products(grids) @ cols.squares().T
     return (squared > TINY**2) * squared.clamp_min(TINY**2).rsqrt()
 
 

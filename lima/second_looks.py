@@ -14,17 +14,21 @@ from jaxtyping import Int
 from torch import Tensor
 
 from lima_bench.lima.batch import Batch
-from lima_bench.lima.views import ScanInput, View, ViewPlan, plain_plan
+from lima_bench.lima.views import ScanInput, ViewPlan, plain_plan
 from lima_bench.lima.voxels import Voxels
 
 
 def second_looks(scans: Sequence[ScanInput]) -> ViewPlan:
-    """Every scan, then every frame of the step once more; neighbouring keyframes are blind."""
+    """Every scan, then every frame of the step once more; neighbouring keyframes are blind.
+
+    What a recipe cuts out of a frame is missing in its second look too; neighbours stay whole.
+    """
     plain = plain_plan(scans)
     anchors = [n for n, scan in enumerate(scans) if scan.anchor in (None, n)]
-    again: tuple[View, ...] = tuple(plain.views[n] for n in anchors)
+    first = (replace(view, whole=n not in anchors) for n, view in enumerate(plain.views))
+    again = (replace(plain.views[n], again=n) for n in anchors)
     cameras = tuple(None if n in anchors else () for n in range(len(scans)))
-    return ViewPlan((*plain.views, *again), cameras)
+    return ViewPlan((*first, *again), cameras)
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class TwinVoxels:
 
     A voxel's first point stands for it, and its counterpart is the voxel where that point lies in
     the second look. Voxels with the same counterpart are one: the first of them stands for all.
-    Those without one take no part: outside of a grid with bounds, or cut out of the second look.
+    Those without one take no part: outside of a grid with bounds.
 
     Attributes:
         row: Of the student's input: the point that stands for each, in the first look.

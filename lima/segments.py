@@ -66,6 +66,19 @@ class Segments:
         group = image * self.n_ids + segment
         return SegmentPairs(kept[inside], rows[inside], group[inside])
 
+    def point_means(
+        self, batch: Batch, cells: Cells, embedded: Float[Tensor, "cells width"]
+    ) -> tuple[Float[Tensor, "groups width"], Int[Tensor, " groups"]]:
+        """Mean over the pairs of each group, and their number: a point seen twice counts twice.
+
+        Args:
+            batch: The step's data.
+            cells: What the student says of it.
+            embedded: Made of the features, cell by cell.
+        """
+        pairs = self.pairs(batch)
+        return group_mean(cells.at(embedded, pairs.row), pairs.group, self.n_groups)
+
     def pixel_means(self, grids: Float[Tensor, "images h w width"]) -> Float[Tensor, "groups wide"]:
         """Mean over all pixels of each group, with or without points, of unit vectors.
 
@@ -74,19 +87,6 @@ class Segments:
                 already have acted on them, as upsampling weights sum to 1.
         """
         return superpixel_means(grids, self.ids, self.n_ids).flatten(0, 1)
-
-    def point_means(
-        self, batch: Batch, cells: Cells, values: Float[Tensor, "cells width"]
-    ) -> tuple[Float[Tensor, "groups width"], Int[Tensor, " groups"]]:
-        """Mean of each group's points, and their number; seen twice counts twice.
-
-        Args:
-            batch: The step's data.
-            cells: What the student says of it.
-            values: What was made of that, per cell.
-        """
-        pairs = self.pairs(batch)
-        return group_mean(cells.at(values, pairs.row), pairs.group, self.n_groups)
 
     def cell_means(self, grids: Float[Tensor, "images h w width"]) -> Float[Tensor, "groups width"]:
         """Mean over the grid cells of each group, ids taken down to the grid's size by ``nearest``.

@@ -9,7 +9,7 @@ loader's workers.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -47,9 +47,26 @@ class View:
 
     Attributes:
         parts: (scan number, int64 point indices) one after the other; concatenated in this order.
+        whole: Whether no cuboid may be cut out of it.
+        again: The number of an earlier view with the same parts that this one shows once more:
+            what was cut out of that is missing here, and nothing else is cut.
     """
 
     parts: tuple[tuple[int, npt.NDArray[np.int64]], ...]
+    whole: bool = False
+    again: int | None = None
+
+    def without(self, kept: npt.NDArray[np.int64]) -> View:
+        """What is left of it if only some of its rows, in ascending order, are kept."""
+        starts = np.cumsum([0, *(len(points) for _, points in self.parts)])
+        bounds = np.searchsorted(kept, starts)
+        parts = (
+            (scan, points[kept[first:last] - start])
+            for (scan, points), start, first, last in zip(
+                self.parts, starts, bounds, bounds[1:], strict=False
+            )
+        )
+        return replace(self, parts=tuple(parts))
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from lima_bench.lima.api import Batch, Cells, Loss, Student, Teacher
 from lima_bench.lima.batch import Lenses
@@ -27,10 +26,12 @@ from lima_bench.lima.depth_targets import DepthBins, depth_loss, nearest_depths
 from lima_bench.lima.losses import info_nce, unit
 from lima_bench.lima.methods.cards.hvdistill import HvdistillSettings
 from lima_bench.lima.segments import Segments
+from lima_bench.lima.upsampling import upsampled
 from lima_bench.lima.views import ScanInput, View, ViewPlan
 
 BRIDGE = 4
-"""Features are upsampled so many times for the bridge to take them down again."""
+"""Embeddings are upsampled so many times, for ResNet-50 to the image's size, for the bridge to take
+them down again."""
 
 ImageMaps = Float[Tensor, "images width h w"]
 
@@ -49,7 +50,7 @@ class Hvdistill(nn.Module):
         self.grid = BevGrid(settings.half_extent_m, cell_m, settings.lift_half_height_m)
         self.point_head = nn.Linear(student.width, settings.width)
         self.pixel_head = nn.Linear(teacher.width, settings.width)
-        self.bridge = _bridge(settings.width, teacher.width)
+        self.bridge = _Bridge(settings.width, teacher.width)
         inner = settings.inner or max(teacher.width // 8 // 4 * 4, 32)
         self.depth_net = DepthNet(teacher.width, inner, settings.width, self.bins.count)
         self.columns = Columns(settings.width, settings.lattice_m, settings.bn_momentum)
@@ -63,9 +64,7 @@ class Hvdistill(nn.Module):
         pixels = self.pixel_head(grids)
         cells = self.student.cells(batch.voxels)
         points = unit(self.point_head(cells.features))
-        depth, context = self.depth_net(
-            self.bridge(_upsampled(pixels)), camera_entries(lenses, pixels.dtype)
-        )
+        depth, context = self.depth_net(self.bridge(pixels), camera_entries(lenses, pixels.dtype))
         bins = self.bins.of(nearest_depths(batch, lenses, (depth.shape[2], depth.shape[3])))
         loss = Loss(
             plane=self._plane(batch, cells, points, pixels),
@@ -113,7 +112,7 @@ class Hvdistill(nn.Module):
         frustum = frustum_cells(self.grid, lenses, batch.motion, shape, batch.images.size, depths_m)
         n_cells = len(batch.motion) * self.grid.side**2
         seen = unit(lift(depth, context, frustum, wanted, n_cells))
-        return contrast(unit(features[kept]), seen[column], self.settings.temperature)
+        return contrast(unit(features[kept]), seen, self.settings.temperature, column)
 
     @staticmethod
     def plan_views(
@@ -129,19 +128,33 @@ class Hvdistill(nn.Module):
         return ViewPlan(tuple(views), (None,) * len(scans))
 
 
-def _bridge(width: int, wide: int) -> nn.Sequential:
-    """From upsampled embeddings back to maps of the teacher's own size and width."""
-    return nn.Sequential(
-        nn.Conv2d(width, 2 * width, kernel_size=2, stride=2),
-        nn.BatchNorm2d(2 * width),
-        nn.ReLU(),
-        nn.Conv2d(2 * width, wide, kernel_size=3, stride=2, padding=1),
-        nn.BatchNorm2d(wide),
-    )
+class _Bridge(nn.Module):
+    """From embeddings, upsampled as the contrast sees them, back to maps as the teacher makes them.
 
+    A convolution of 2 by stride 2 and one of 3 by stride 2, each with BatchNorm.
+    """
 
-def _upsampled(grids: Float[Tensor, "images h w width"]) -> Float[Tensor, "images width H W"]:
-    """Unit embeddings at four times the teacher's resolution: for ResNet-50, that of the image."""
-    size = BRIDGE * grids.shape[1], BRIDGE * grids.shape[2]
-    maps = F.interpolate(grids.permute(0, 3, 1, 2), size=size, mode="bilinear", align_corners=True)
-    return unit(maps.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+    def __init__(self, width: int, wide: int) -> None:
+        super().__init__()
+        self.patches = nn.Linear(4 * width, 2 * width)
+        self.rest = nn.Sequential(
+            nn.BatchNorm2d(2 * width),
+            nn.ReLU(),
+            nn.Conv2d(2 * width, wide, kernel_size=3, stride=2, padding=1),
+            nn.BatchNorm2d(wide),
+        )
+
+    def forward(self, grids: Float[Tensor, "images h w width"]) -> ImageMaps:
+        # An image at a time, so that upsampled embeddings stay in a core's cache.
+        halved = torch.stack([self._halved(grid) for grid in grids])
+        maps: Tensor = self.rest(halved.permute(0, 3, 1, 2))
+        return maps
+
+    def _halved(self, grid: Float[Tensor, "h w width"]) -> Float[Tensor, "H W wide"]:
+        """The first convolution: its patches do not overlap, so it is a product of matrices."""
+        height, width, channels = grid.shape
+        dense = unit(upsampled(grid[None], (BRIDGE * height, BRIDGE * width)))
+        halves = BRIDGE * height // 2, BRIDGE * width // 2
+        patches = dense.view(halves[0], 2, halves[1], 2, channels).transpose(1, 2)
+        halved: Tensor = self.patches(patches.reshape(*halves, 4 * channels))
+        return halved

@@ -23,7 +23,7 @@ from lima_bench.lima.cycle import best_matches, round_trips
 from lima_bench.lima.draws import drawn, some
 from lima_bench.lima.losses import info_nce, mean_or_zero, unit
 from lima_bench.lima.methods.cards.tricc import TriccSettings
-from lima_bench.lima.pooling import SOFT_COUNT
+from lima_bench.lima.pooling import group_mean
 from lima_bench.lima.rows import paired_rows
 from lima_bench.lima.second_looks import second_looks
 from lima_bench.lima.segments import Segments
@@ -96,14 +96,10 @@ class Tricc(nn.Module):
         number = seen.twins.number[pairs.row]
         number, group = number[number >= 0], pairs.group[number >= 0]
         values = take_rows(seen.contrast + self._share(batch) * self._lent(seen), number)
-        points = values.new_zeros((segments.n_groups, values.shape[1]))
-        points = points.index_add(0, group, values)
-        count = torch.bincount(group, minlength=segments.n_groups)
+        points, count = group_mean(values, group, segments.n_groups)
         pixels = segments.pixel_means(self.contrast_pixels(grids))
         if self.settings.renormalise_pool:
             points, pixels = unit(points), unit(pixels)
-        else:
-            points = points / (count[:, None] + SOFT_COUNT)
         if self.settings.mask_empty:
             points, pixels = points[count > 0], pixels[count > 0]
         return info_nce(points, pixels, self.settings.temperature)

@@ -11,6 +11,7 @@ import torch
 
 from lima_bench.lima.api import MethodCard, Settings, load_method
 from lima_bench.lima.backbones.catalogue import build_backbone
+from lima_bench.lima.batch import Moment
 from lima_bench.lima.company import company_of
 from lima_bench.lima.pairs import Pairs
 from lima_bench.lima.student import Student
@@ -27,6 +28,7 @@ from lima_bench.lima.synthetic_batch import FIRST, collate
 from lima_bench.lima.views import plan_views
 
 WIDTH = 5
+LATE = Moment(step=9, steps_per_epoch=2, total_steps=10)
 N_POINTS = 240
 
 
@@ -90,8 +92,17 @@ def _features(camera: int) -> np.ndarray:
     return np.stack(waves, axis=-1)
 
 
-def losses(card: MethodCard, settings: Settings | None = None, *, steps: int = 50) -> list[float]:
-    """Total loss of every step on one batch that never changes, with the same draws each time."""
+def losses(
+    card: MethodCard, settings: Settings | None = None, *, steps: int = 50, late: bool = False
+) -> list[float]:
+    """Total loss of every step on one batch that never changes, with the same draws each time.
+
+    Args:
+        card: The method.
+        settings: Its settings; the defaults if None.
+        steps: How many.
+        late: As near the end of a run, where everything that is switched on in its course is on.
+    """
     torch.manual_seed(0)
     chosen = settings or card.settings()
     student = Student(build_backbone("minkunet_tiny", 4, bn_momentum=0.1))
@@ -100,7 +111,10 @@ def losses(card: MethodCard, settings: Settings | None = None, *, steps: int = 5
     drives = [coherent_drive(name, seed) for seed, name in enumerate(("first", "second"))]
     placed = accompanied([drive[0] for drive in drives], drives, company_of(cls, chosen))
     plan = plan_views(cls, chosen, [one.input for one in placed], np.random.default_rng(0))
-    batch = collate(placed, plan, moment=FIRST)
+    batch = collate(placed, plan, moment=LATE if late else FIRST)
+    if late and hasattr(method, "survey"):
+        with torch.no_grad():
+            method.survey([batch])
     optimiser = torch.optim.AdamW([p for p in method.parameters() if p.requires_grad], lr=0.01)
     found = []
     for _ in range(steps):

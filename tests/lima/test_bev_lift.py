@@ -40,7 +40,7 @@ def _place(row, col, depth_m):
 def test_the_grid_is_256_cells_wide():
     assert GRID.side == 256
     corners = torch.tensor([[-51.2, -51.2, 0.0], [51.19, 51.19, 0.0], [51.21, 0, 0], [0, 0, 10.0]])
-    assert GRID.cells(1, corners).tolist() == [256 * 256, 2 * 256 * 256 - 1, -1, -1]
+    assert GRID.cells(1, corners.T).tolist() == [256 * 256, 2 * 256 * 256 - 1, -1, -1]
 
 
 @pytest.mark.parametrize(("row", "col"), [(0, 0), (1, 2), (3, 5)])

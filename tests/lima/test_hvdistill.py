@@ -170,6 +170,27 @@ def test_depth_is_sixty_times_the_cross_entropy_of_its_bins(monkeypatch):
     torch.testing.assert_close(found, 60 * torch.stack(terms).mean())
 
 
+def test_the_bridge_is_two_convolutions_of_upsampled_unit_embeddings():
+    bridge = _method().bridge
+    grids = torch.randn(3, 4, 6, 6, dtype=torch.float64, requires_grad=True)
+    maps = F.interpolate(
+        grids.permute(0, 3, 1, 2), scale_factor=4, mode="bilinear", align_corners=True
+    )
+    weight = bridge.patches.weight.view(12, 2, 2, 6).permute(0, 3, 1, 2)
+    halved = F.conv2d(F.normalize(maps, dim=1), weight, bridge.patches.bias, stride=2)
+    found, wanted = bridge(grids), bridge.rest(halved)
+    torch.testing.assert_close(found, wanted)
+    ours, theirs = (torch.autograd.grad(y.square().sum(), grids)[0] for y in (found, wanted))
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_points_outside_the_box_do_not_say_how_far_it_is():
+    scans = _scans()
+    high = [replace(scan, xyz=scan.xyz + np.float32([0, 0, 20])) for scan in scans]
+    assert _loss(_method(), _batch(high)).terms["depth"].item() == 0
+    assert _loss(_method(), _batch(scans)).terms["depth"].item() > 0
+
+
 def test_the_ground_counts_from_a_fifth_of_the_run_on():
     names = [list(_method()(_batch(moment=Moment(step, 2, 10))).terms) for step in (0, 1, 2, 9)]
     assert names == [["plane", "depth"]] * 2 + [["plane", "depth", "ground"]] * 2
@@ -216,12 +237,12 @@ def test_teachers_of_any_grid_and_width_are_welcome():
     """The published sizes follow from those of a dilated ResNet-50."""
     teacher = GridTeacher(2048)
     method = Hvdistill(HvdistillSettings(), teacher, TinyStudent())
-    assert method.bridge[0].weight.shape == (128, 64, 2, 2)
-    assert method.bridge[3].weight.shape == (2048, 128, 3, 3)
+    assert method.bridge.patches.weight.shape == (128, 2 * 2 * 64)
+    assert method.bridge.rest[2].weight.shape == (2048, 128, 3, 3)
     assert method.depth_net.context.weight.shape == (64, 256, 1, 1)
     assert method.bins.count == 118
     assert method.grid.side == 256
-    assert method.bridge(torch.zeros(2, 64, 4 * 3, 4 * 5)).shape == (2, 2048, 3, 5)
+    assert method.bridge(torch.zeros(2, 3, 5, 64)).shape == (2, 2048, 3, 5)
 
 
 @pytest.mark.parametrize("odd", ["unseen", "all unseen", "no segments", "one scan", "one image"])

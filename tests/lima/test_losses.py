@@ -122,6 +122,14 @@ def test_info_nce_has_nothing_to_tell_apart(groups):
     assert torch.equal(candidates.grad, torch.zeros(groups, 3))
 
 
+def test_mixed_precision_leaves_logits_wide():
+    torch.manual_seed(0)
+    k, q = unit(torch.randn(2, 40, 8))
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = info_nce(k, q, 0.07)
+    assert torch.equal(mixed, info_nce(k, q, 0.07))
+
+
 def test_mean_of_nothing_is_zero():
     assert mean_or_zero(torch.zeros(0)).item() == 0
     assert mean_or_zero(torch.tensor([1.0, 3.0])).item() == 2

@@ -46,6 +46,14 @@ def test_superpixel_means_in_single_precision():
     )
 
 
+def test_mixed_precision_leaves_superpixel_means_alone():
+    torch.manual_seed(4)
+    grids, superpixels = torch.randn(2, 8, 12, 16), torch.randint(0, 30, (2, 32, 48))
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = superpixel_means(grids, superpixels, 30)
+    assert torch.equal(mixed, superpixel_means(grids, superpixels, 30))
+
+
 def test_unused_ids_and_black_images_give_zero_vectors():
     grids = torch.zeros(1, 3, 3, 2, requires_grad=True)
     means = superpixel_means(grids, torch.zeros(1, 6, 6, dtype=torch.uint8), 2)

@@ -26,8 +26,18 @@ def _batch(*orders):
 def test_the_plan_shows_frames_twice_and_blinds_their_neighbours():
     plan = second_looks([one.input for one in _placed()])
     assert [view.parts[0][0] for view in plan.views] == [0, 1, 2, 3, 0, 1]
+    assert [view.again for view in plan.views] == [None] * 4 + [0, 1]
+    assert [view.whole for view in plan.views] == [False, False, True, True, False, False]
     assert plan.cameras == (None, None, (), ())
     assert _batch().pairs.image.max() < 6  # three cameras, two frames
+
+
+def test_what_was_cut_out_of_a_view_of_parts_is_missing_in_each_part():
+    points = [np.array(part, dtype=np.int64) for part in ([5, 6, 7], [], [1, 3])]
+    view = View(tuple(zip((0, 1, 2), points, strict=True)), again=4)
+    left = view.without(np.array([0, 2, 4]))
+    assert [(scan, part.tolist()) for scan, part in left.parts] == [(0, [5, 7]), (1, []), (2, [3])]
+    assert left.again == 4
 
 
 def test_every_voxel_has_a_twin_where_both_looks_cut_alike():

@@ -18,6 +18,7 @@ from lima_bench.lima.synthetic import (
 )
 from lima_bench.lima.synthetic_batch import collate
 from lima_bench.lima.views import View, ViewPlan
+from tests.lima import trials
 
 
 def _method(**settings):
@@ -91,6 +92,28 @@ def test_heads_are_linear_and_the_teacher_has_no_trainable_part():
         "pixel_head.weight",
         "pixel_head.bias",
     }
+
+
+def test_a_step_moves_student_and_heads_and_never_the_teacher():
+    method = _method()
+    trained = {name for name, p in method.named_parameters() if p.requires_grad}
+    assert trials.reached(method, trials.batch_of()) == trained
+    assert "teacher.gain" not in trained
+
+
+def test_same_seed_same_loss():
+    batch = trials.batch_of()
+    assert _method()(batch).total.item() == _method()(batch).total.item()
+
+
+@pytest.mark.parametrize("name", ["one scan unseen", "one scan"])
+def test_odd_batches_are_survived(name):
+    assert _method()(trials.odd_batches()[name]).total > 0
+
+
+def test_saved_and_resumed_equals_uninterrupted():
+    whole, cut = trials.cut_in_two(_method, [trials.batch_of()] * 4)
+    assert whole == cut
 
 
 def test_keeping_empty_superpixels_adds_candidates():

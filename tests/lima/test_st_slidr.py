@@ -103,6 +103,15 @@ def test_a_spared_negative_still_counts_one_unless_removed():
     assert found.item() == pytest.approx(math.log(own + 2) - 1, rel=1e-12)
 
 
+def test_mixed_precision_changes_nothing():
+    torch.manual_seed(0)
+    k, q, looks = F.normalize(torch.randn(3, 30, 8), dim=2)
+    given = k, q, looks @ looks.T, StSlidrSettings(quantile=0.3)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = tolerant_nce(*given)
+    assert torch.equal(mixed, tolerant_nce(*given))
+
+
 def test_the_most_common_superpixel_has_no_weight():
     """Anchors 0 and 1 resemble one another, 2 stands alone: only it counts."""
     similarity = torch.tensor([[1, 0.8, 0], [0.8, 1, 0], [0, 0, 1.0]], dtype=torch.float64)

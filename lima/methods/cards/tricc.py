@@ -20,7 +20,7 @@ class TriccSettings(Settings):
         warmup: Share of the run over which what it adds grows from nothing to its full weight.
         momentum: Share of its old weights that the slow copy keeps at each step.
         head_bn_momentum: Of the BatchNorm in the 3D heads.
-        renormalise_pool: Bring superpixel sums to unit length; otherwise take their means.
+        renormalise_pool: Bring superpixel means back to unit length (SLidR does not).
         mask_empty: Leave superpixels without points out (SLidR does).
     """
 

@@ -8,6 +8,7 @@ import torch
 
 from lima_bench.common.errors import UserError
 from lima_bench.datasets.images import read_image
+from lima_bench.lima.api import load_method
 from lima_bench.lima.batching import ImageInputs, Planner, PretrainBatches
 from lima_bench.lima.company import Company
 from lima_bench.lima.lenses import lenses_of
@@ -24,6 +25,7 @@ from lima_bench.lima.recipes import (
     VoxelSettings,
 )
 from lima_bench.lima.rows import paired_rows
+from lima_bench.lima.second_looks import TwinVoxels
 from lima_bench.lima.superpixels import build_superpixels
 from lima_bench.lima.teachers.catalogue import TEACHERS
 from lima_bench.lima.teachers.load import Teacher
@@ -144,6 +146,23 @@ def test_points_of_a_cut_cuboid_are_no_rows_and_their_pairs_take_no_part(make_so
     careful = Augmentation(cuboid=1.0, cuboid_pairs=10_000)
     spared = _batches(source, _recipe(augmentation=careful))[0]
     assert torch.equal(spared.source, whole.source)
+
+
+def test_a_frame_that_is_shown_again_lacks_what_was_cut_and_neighbours_lack_nothing(
+    make_source,
+) -> None:
+    cut = Augmentation(cuboid=1.0, cuboid_pairs=0)
+    tricc = load_method(METHODS.get("tricc"))
+    source = make_source()
+    batch = _batches(source, _recipe(augmentation=cut), method=tricc)[0]
+    whole = _batches(source, RECIPE, method=tricc)[0]
+    rows = [[one.source[one.view == n] for n in range(6)] for one in (batch, whole)]
+    for n in range(6):
+        assert torch.equal(*(one[n] for one in rows)) == (n in (2, 3))
+    for n in (0, 1):
+        assert torch.equal(rows[0][n], rows[0][4 + n])
+    assert torch.equal(batch.motion, whole.motion)
+    assert (TwinVoxels.of(batch).number[batch.view < 2] >= 0).all()
 
 
 @pytest.mark.parametrize("method", ["slidr", "scalr", "lima"])
