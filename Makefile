@@ -1,7 +1,7 @@
 # make setup   a virtual environment in .venv with exactly the versions of constraints.txt
 # make table1  set up, then regenerate table 1 on the built-in street world
 # make test    set up, then run the test suite
-# make smoke   set up, then the whole path in two minutes, checked against results/golden
+# make smoke   set up, then the whole path: every method, both tables, robustness, efficiency, two minutes
 # make bench   set up, then every speed that has a target, as ratios within one run (10 minutes)
 # make lint    set up, then style and types
 
@@ -45,6 +45,9 @@ smoke: setup
 	  $(BIN)/lima-bench check $$suite --profile smoke --store $(SMOKE_STORE) --against golden || exit 1; \
 	done
 	$(BIN)/lima-bench run robustness --profile smoke --store $(SMOKE_STORE)
+	$(BIN)/lima-bench run efficiency --profile smoke --store $(SMOKE_STORE) \
+	  --only scalr-1,lima-2 --columns hours,memory,nus-lp
+	$(BIN)/lima-bench export efficiency --profile smoke --store $(SMOKE_STORE) --figures $(SMOKE_STORE)/figures
 
 bench: setup
 	$(BIN)/python -m benchmarks --json benchmarks/latest.json

@@ -1,14 +1,15 @@
 """The public door of `lima_bench.lima`: what a method imports, built in or plugged in.
 
 A method is an ``nn.Module`` with ``__init__(self, settings, teacher, student)`` and
-``forward(batch) -> Loss``; its trainable parameters and its memory live in its module state. It
-may have a static ``plan_views(settings, scans, rng) -> ViewPlan`` (`lima_bench.lima.views`),
-``order(settings)`` where its settings choose between orders (`lima_bench.lima.order`), ``survey``
-with ``survey_every`` (`lima_bench.lima.survey`), and a ``diagnose(batches) -> dict[str, float]``:
-numbers of the finished network, in evaluation mode and without gradients, that are entered in the
-run's record. `register_method` makes it known by name, `load_plugin` reads it from a file,
-`load_method` hands out its class. `register_segmenter` does the same for what cuts images into
-masks.
+``forward(batch) -> Loss``; its trainable parameters and its memory live in its module state. What
+else it wants it asks for by static functions: ``plan_views(settings, scans, rng) -> ViewPlan``
+(`lima_bench.lima.views`), ``company(settings) -> Company`` (`lima_bench.lima.company`),
+``lookback(settings) -> Lookback`` (`lima_bench.lima.lookback`), ``order(settings)`` where its
+settings choose between orders (`lima_bench.lima.order`), ``survey_every(settings)`` with a method
+``survey`` (`lima_bench.lima.survey`). A ``diagnose(batches) -> dict[str, float]`` gives numbers of
+the finished network, in evaluation mode and without gradients, that are entered in the run's
+record. `register_method` makes it known by name, `load_plugin` reads it from a file, `load_method`
+hands out its class. `register_segmenter` does the same for what cuts images into masks.
 
 Example::
 
@@ -30,7 +31,7 @@ from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Literal, Protocol, TypeVar, cast
+from typing import Protocol, TypeVar, Unpack, cast
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -39,7 +40,7 @@ from lima_bench.common.errors import UserError
 from lima_bench.lima.batch import Batch, Images, PairIndex, Scan
 from lima_bench.lima.features import ImageTeacher as Teacher
 from lima_bench.lima.loss import Loss
-from lima_bench.lima.methods.card import MethodCard, Need, Segments
+from lima_bench.lima.methods.card import CardFacts, MethodCard
 from lima_bench.lima.methods.catalogue import METHODS
 from lima_bench.lima.readout import Cells
 from lima_bench.lima.recipes import Settings
@@ -94,11 +95,7 @@ def register_method(
     *,
     version: int,
     settings: type[Settings],
-    title: str = "",
-    venue: str = "",
-    needs: tuple[Need, ...] = ("features",),
-    segments: Segments = "slic",
-    order: Literal["shuffled", "streams"] = "shuffled",
+    **facts: Unpack[CardFacts],
 ) -> Callable[[M], M]:
     """Class decorator: make a method known as `name`.
 
@@ -106,11 +103,7 @@ def register_method(
         name: The method id that suites use.
         version: Raise it when the method's numbers change on purpose.
         settings: A subclass of `Settings` with a default for every field.
-        title: As tables print it; the name if empty.
-        venue: Where it was published.
-        needs: What it reads beside scans; see `MethodCard`.
-        segments: Which superpixels, if it needs any; see `MethodCard`.
-        order: ``shuffled`` scans, or ``streams`` that walk one scene each in time.
+        facts: Whatever else `MethodCard` knows of a method: what it needs, its title, frames, ...
 
     Raises:
         UserError: The name is taken, or `settings` is not a `Settings` class.
@@ -123,16 +116,9 @@ def register_method(
         )
 
     def register(cls: M) -> M:
+        known: CardFacts = {"title": name, **facts}
         card = MethodCard(
-            name=name,
-            title=title or name,
-            venue=venue,
-            version=version,
-            implementation=cls,
-            settings=settings,
-            needs=needs,
-            segments=segments,
-            order=order,
+            name=name, version=version, implementation=cls, settings=settings, **known
         )
         METHODS.add(name, card)
         return cls

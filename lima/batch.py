@@ -79,9 +79,10 @@ class PairIndex:
     row: Int[Tensor, " pairs"]
     col: Int[Tensor, " pairs"]
 
-    def chosen(self, which: Int[Tensor, " chosen"]) -> PairIndex:
-        """Some of the pairs, in that order."""
-        return PairIndex(self.point[which], self.image[which], self.row[which], self.col[which])
+    def at(self, chosen: Int[Tensor, " chosen"]) -> PairIndex:
+        """Some of them, in the order in which they are named."""
+        columns = (self.point, self.image, self.row, self.col)
+        return PairIndex(*(column[chosen] for column in columns))
 
 
 @dataclass(frozen=True)

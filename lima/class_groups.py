@@ -13,11 +13,8 @@ from torch import Tensor, nn
 
 from lima_bench.lima.api import Batch, Student
 from lima_bench.lima.losses import unit
-from lima_bench.lima.pooling import group_mean, superpixel_means
-from lima_bench.lima.rows import paired_rows
-
-_SOFT_COUNT = 1e-6
-"""What `lima_bench.lima.pooling` adds to every count; undone image by image, added once again."""
+from lima_bench.lima.pooling import SOFT_COUNT, group_mean, superpixel_means
+from lima_bench.lima.segments import Segments, ids_of
 
 
 def point_class_means(
@@ -25,24 +22,21 @@ def point_class_means(
 ) -> tuple[Float[Tensor, "scans classes width"], Int[Tensor, "scans classes"]]:
     """Mean unit embedding of each class's points, and how many pairs that are.
 
-    A point counts once for every camera that sees it. Divides by ``count + 1e-6``: the mean of a
-    class without points is 0.
+    A point counts once for every camera that sees it. The mean of a class without
+    points is 0.
 
     Args:
         student: The network that is taught.
         head: From its features to the embedding; acts on each cell of its output.
         batch: The step's data.
     """
-    kept, rows = paired_rows(batch)
-    pairs, ids = batch.pairs, _ids(batch)
-    class_id = ids[pairs.image[kept], pairs.row[kept], pairs.col[kept]].long()
-    inside = torch.nonzero(class_id >= 0).squeeze(1)
-    # Not the image says which scan it is: a dense cloud looks through the images of its anchor.
-    scan = batch.view[rows[inside]]
+    n_classes = batch.images.n_slots
+    pairs = Segments(ids_of(batch), n_classes).pairs(batch)
     cells = student.cells(batch.voxels)
-    points = cells.at(unit(head(cells.features)), rows[inside])
-    shape = (len(batch.scans), batch.images.n_slots)
-    group = scan * batch.images.n_slots + class_id[inside]
+    points = cells.at(unit(head(cells.features)), pairs.row)
+    # Not the image says which scan it is: a dense cloud looks through the images of its anchor.
+    group = batch.view[pairs.row] * n_classes + pairs.group % n_classes
+    shape = (len(batch.scans), n_classes)
     means, count = group_mean(points, group, shape[0] * shape[1])
     return means.view(*shape, -1), count.view(shape)
 
@@ -64,22 +58,16 @@ def pixel_class_means(
     if lenses is None:
         raise ValueError("the batch does not say which scan an image is of")
     # One more class takes the pixels without one.
-    ids = _ids(batch)
+    ids = ids_of(batch)
     filled = torch.where(ids >= 0, ids, n_classes).long()
     first = (n_classes + 1) * torch.arange(len(ids), device=ids.device).view(-1, 1, 1)
     shape = (len(ids), n_classes + 1)
     count = torch.bincount((filled + first).flatten(), minlength=shape[0] * shape[1]).view(shape)
     means = superpixel_means(grids, filled, n_classes + 1)
-    sums = means * (count.to(means.dtype) + _SOFT_COUNT)[..., None]
+    # The soft count is undone image by image, and added once again.
+    sums = means * (count.to(means.dtype) + SOFT_COUNT)[..., None]
     n_scans = len(batch.scans)
     total = sums.new_zeros((n_scans, *sums.shape[1:])).index_add(0, lenses.scan, sums)
     pixels = count.new_zeros((n_scans, n_classes + 1)).index_add(0, lenses.scan, count)
-    mean = total / (pixels.to(total.dtype) + _SOFT_COUNT)[..., None]
+    mean = total / (pixels.to(total.dtype) + SOFT_COUNT)[..., None]
     return mean[:, :n_classes]
-
-
-def _ids(batch: Batch) -> Int[Tensor, "images H W"]:
-    ids = batch.images.superpixels
-    if ids is None:
-        raise ValueError("the batch carries no superpixels: the method's card must ask for them")
-    return ids

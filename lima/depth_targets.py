@@ -60,7 +60,7 @@ def nearest_depths(
         lenses: Of its images.
         shape: (h, w) of the grid of cells that an image is divided into.
     """
-    (height, width), pairs = batch.images.size, batch.pairs.chosen(paired_rows(batch)[0])
+    (height, width), pairs = batch.images.size, batch.pairs.at(paired_rows(batch)[0])
     pixel = (pairs.image * height + pairs.row) * width + pairs.col
     numbers = torch.arange(len(pixel), device=pixel.device)
     last = torch.full((len(lenses.scan) * height * width,), -1, device=pixel.device)

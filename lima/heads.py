@@ -1,8 +1,9 @@
 """Projection heads from the student to the teacher's width: Cells -> head -> distances.
 
-Offers `Mlp`, a head with hidden layers, and `head_distances`, which holds a linear head or an `Mlp`
-against a teacher's features. Hidden layers see each cell that is read once, however many points
-and cameras read it; the last layer's output is never there whole (`lima_bench.lima.projection`).
+Offers `projection_head`, a linear layer or, where there are hidden layers, an `Mlp`, and
+`head_distances`, which holds either against a teacher's features. Hidden layers see each cell that
+is read once, however many points and cameras read it; the last layer's output is never there whole
+(`lima_bench.lima.projection`).
 """
 
 from __future__ import annotations
@@ -45,6 +46,13 @@ class Mlp(nn.Module):
         """The projection of every row."""
         projected: Tensor = self.last(self.hidden(features))
         return projected
+
+
+def projection_head(
+    width: int, hidden: Sequence[int], out: int, *, norm: Literal["bn", "none"] = "none"
+) -> nn.Linear | Mlp:
+    """One linear layer, or an `Mlp` if there are hidden layers; arguments as there."""
+    return Mlp(width, hidden, out, norm=norm) if hidden else nn.Linear(width, out)
 
 
 def head_distances(

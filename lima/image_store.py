@@ -18,31 +18,18 @@ import numpy.typing as npt
 from lima_bench.common.errors import UserError
 from lima_bench.common.files import filling
 from lima_bench.datasets.sample import Camera, Source
+from lima_bench.lima.store_folder import INDEX, StoreFolder
 
-_DATA, _INDEX = "images.bin", "index.json"
+_DATA = "images.bin"
 
 
 @dataclass(frozen=True)
-class ImageStore:
-    """An open store; travels between processes as its folder's name, never with its content.
-
-    Attributes:
-        folder: Where it lies.
-    """
-
-    folder: Path
-
-    @cached_property
-    def _index(self) -> dict[str, Any]:
-        path = self.folder / _INDEX
-        if not path.is_file():
-            raise UserError(self.folder, "There are no cached images here.", "Build them again.")
-        index: dict[str, Any] = json.loads(path.read_text())
-        return index
+class ImageStore(StoreFolder):
+    """An open store of images."""
 
     @cached_property
     def _rows(self) -> dict[str, int]:
-        return {name: row for row, name in enumerate(self._index["ids"])}
+        return {name: row for row, name in enumerate(self.index["ids"])}
 
     @cached_property
     def array(self) -> npt.NDArray[Any]:
@@ -51,27 +38,11 @@ class ImageStore:
         Raises:
             UserError: The file is shorter or longer than the index says.
         """
-        path, shape = self.folder / _DATA, (len(self._rows), *self._index["shape"])
-        dtype = np.dtype(self._index["dtype"])
-        expected = int(np.prod(shape)) * dtype.itemsize
-        found = path.stat().st_size if path.is_file() else 0
-        if found != expected:
-            raise UserError(path, f"{found} bytes, expected {expected}.", "Build it again.")
-        return np.memmap(path, dtype=dtype, mode="r", shape=shape)
-
-    @property
-    def facts(self) -> Mapping[str, Any]:
-        """What was noted when the store was written."""
-        facts: Mapping[str, Any] = self._index["facts"]
-        return facts
+        return self.mapped(_DATA, self.index["dtype"], (len(self._rows), *self.index["shape"]))
 
     def __len__(self) -> int:
         """Number of images."""
         return len(self._rows)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Only the folder: a worker maps the file itself."""
-        return {"folder": self.folder}
 
     def gather(self, cameras: Sequence[Camera]) -> npt.NDArray[Any]:
         """(len(cameras), ...) a copy of the arrays of these images.
@@ -124,7 +95,7 @@ def write_store(
             "dtype": like.dtype.str,
             "facts": dict(facts()),
         }
-        (draft / _INDEX).write_text(json.dumps(index))
+        (draft / INDEX).write_text(json.dumps(index))
     return ImageStore(folder)
 
 

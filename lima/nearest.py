@@ -136,10 +136,8 @@ def _search(
             if squared < best:
                 best, place = squared, guess
         reach = np.sqrt(best) * _SLACK
-        first = max(int(np.floor((x - reach - low[0]) / edge[0])), 0)
-        last = min(int(np.floor((x + reach - low[0]) / edge[0])), counts[0] - 1)
-        left = max(int(np.floor((y - reach - low[1]) / edge[1])), 0)
-        right = min(int(np.floor((y + reach - low[1]) / edge[1])), counts[1] - 1)
+        first, last = _span(x, reach, low[0], edge[0], counts[0])
+        left, right = _span(y, reach, low[1], edge[1], counts[1])
         for line in range(first, last + 1):
             # Neighbouring columns of a line lie one after the other.
             start = starts[line * counts[1] + left] if left <= right else 0
@@ -170,10 +168,8 @@ def _gather(
     reach = radius_m * _SLACK
     for i in range(len(current)):
         x, y, z = np.float64(current[i, 0]), np.float64(current[i, 1]), np.float64(current[i, 2])
-        first = max(int(np.floor((x - reach - low[0]) / edge[0])), 0)
-        last = min(int(np.floor((x + reach - low[0]) / edge[0])), counts[0] - 1)
-        left = max(int(np.floor((y - reach - low[1]) / edge[1])), 0)
-        right = min(int(np.floor((y + reach - low[1]) / edge[1])), counts[1] - 1)
+        first, last = _span(x, reach, low[0], edge[0], counts[0])
+        left, right = _span(y, reach, low[1], edge[1], counts[1])
         n_found = 0
         for line in range(first, last + 1):
             start = starts[line * counts[1] + left] if left <= right else 0
@@ -189,6 +185,14 @@ def _gather(
                     found[i, place] = found[i, place - 1]
                     place -= 1
                 found[i, place] = row
+
+
+@compiled
+def _span(place: Any, reach: Any, low: Any, edge: Any, count: Any) -> Any:
+    """The first and the last column along an axis that come within `reach` of `place`."""
+    first = max(int(np.floor((place - reach - low) / edge)), 0)
+    last = min(int(np.floor((place + reach - low) / edge)), count - 1)
+    return first, last
 
 
 @compiled

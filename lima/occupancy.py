@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from lima_bench.lima.api import Batch
-from lima_bench.lima.losses import unit
+from lima_bench.lima.losses import full_precision, unit
 from lima_bench.lima.nearest import rows_within
 
 QueryKind = Literal["sight", "voxel"]
@@ -57,7 +57,8 @@ def queries_of(
         else:
             made, full = voxel_queries(points, n_per_scan, voxel_m)
         motion = batch.motion[number].to(made.dtype)
-        xyz.append(made @ motion[:3, :3].T + motion[:3, 3])
+        with full_precision(made.device):  # half precision knows a place 50 m away to 3 cm
+            xyz.append(made @ motion[:3, :3].T + motion[:3, 3])
         view.append(torch.full_like(full, number, dtype=torch.int64))
         occupied.append(full)
     return Queries(torch.cat(xyz), torch.cat(view), torch.cat(occupied))

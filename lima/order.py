@@ -11,16 +11,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from lima_bench.common.errors import UserError
 from lima_bench.common.seeds import derive_seed
 from lima_bench.datasets.sample import Frame, Int64
+from lima_bench.lima.methods.card import OrderKind
 from lima_bench.lima.recipes import Settings
-
-OrderKind = Literal["shuffled", "streams"]
 
 
 @dataclass(frozen=True)

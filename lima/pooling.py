@@ -1,6 +1,6 @@
 """Means and maxima over groups: of points per group, and of upsampled pixels per superpixel.
 
-Offers `group_mean`, `group_max` and `superpixel_means`. Means divide by ``count + 1e-6``, as
+Offers `group_mean`, `group_max` and `superpixel_means`. Means divide by ``count + SOFT_COUNT``, as
 SLidR's published code does, so an empty group has mean 0.
 """
 
@@ -10,11 +10,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from lima_bench.lima.losses import full_precision, widen
+from lima_bench.lima.losses import TINY, full_precision, widen
 from lima_bench.lima.upsampling import Axis
 
-_SOFT_COUNT = 1e-6
-_TINY = 1e-12
+SOFT_COUNT = 1e-6
+"""Added to every count that a sum is divided by."""
 
 
 def group_mean(
@@ -24,7 +24,7 @@ def group_mean(
     values = widen(values)
     total = values.new_zeros((n_groups, values.shape[1])).index_add(0, group, values)
     count = torch.bincount(group, minlength=n_groups)
-    return total / (count[:, None].to(values.dtype) + _SOFT_COUNT), count
+    return total / (count[:, None].to(values.dtype) + SOFT_COUNT), count
 
 
 def group_max(
@@ -56,7 +56,7 @@ def superpixel_means(
         superpixels: Ids from 0, per image, below `n_ids`; a pixel with -1 is left out.
         n_ids: Room for so many ids per image; unused ones get a zero vector.
     """
-    with full_precision(grids.device):
+    with full_precision(grids.device):  # in half precision, sums over large segments overflow
         return _superpixel_means(widen(grids), superpixels, n_ids)
 
 
@@ -81,7 +81,7 @@ def _superpixel_means(
     counted = torch.where(inside, group, images * n_ids).flatten()
     count = torch.bincount(counted, minlength=images * n_ids + 1)[:-1].view(images, n_ids, 1)
     total = weights.view(images, n_ids, cells) @ grids.flatten(1, 2)
-    return total / (count.to(grids.dtype) + _SOFT_COUNT)
+    return total / (count.to(grids.dtype) + SOFT_COUNT)
 
 
 def _inverse_lengths(
@@ -89,7 +89,7 @@ def _inverse_lengths(
 ) -> Float[Tensor, "images H W"]:
     """1 / length of every upsampled pixel's vector; 0 where the length is 0."""
     squared = rows.squares() @ _neighbour_products(grids) @ cols.squares().T
-    return (squared > _TINY**2) * squared.clamp_min(_TINY**2).rsqrt()
+    return (squared > TINY**2) * squared.clamp_min(TINY**2).rsqrt()
 
 
 def _neighbour_products(

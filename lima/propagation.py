@@ -109,15 +109,19 @@ def averaged_by_voxel(
 ) -> tuple[Int[Tensor, " voxels"], Int[Tensor, " voxels"], Float[Tensor, "voxels width"]]:
     """One target per voxel of the student's input: the mean of those that its rows meet.
 
+    Rows without a voxel, which lie beyond a grid that has bounds, are left out.
+
     Args:
         rows: Rows of the student's input, with `met`: which target each meets.
         met: As many.
-        voxel: Of each row.
+        voxel: Of each row; -1 for none.
         features: Of each target.
 
     Returns:
         A row of each voxel that meets any target, the target of each, and their features.
     """
+    inside = torch.nonzero(voxel[rows] >= 0).squeeze(1)
+    rows, met = rows[inside], met[inside]
     taken, group = torch.unique(voxel[rows], return_inverse=True)
     first = torch.full_like(taken, len(rows))
     place = torch.arange(len(rows), device=rows.device)

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lima_bench.lima import ranks
-from lima_bench.lima.losses import unit
+from lima_bench.lima.kmeans import settled
 
 ITERATIONS = 20
 
@@ -24,8 +24,7 @@ def spherical_kmeans(
 ) -> Float[Tensor, "means width"]:
     """Directions to which `vectors` are near: each is that of the sum of those nearest to it.
 
-    Begins with vectors drawn by torch's own chance; a direction that loses all of its vectors
-    stays where it was.
+    Begins with vectors drawn by torch's own chance.
 
     Args:
         vectors: Of unit length, at least `n_means` of them.
@@ -33,14 +32,7 @@ def spherical_kmeans(
         iterations: Rounds; it ends sooner if nothing changes hands.
     """
     means = vectors[torch.randperm(len(vectors), device=vectors.device)[:n_means]]
-    owner = torch.full((len(vectors),), -1, device=vectors.device)
-    for _ in range(iterations):
-        before, owner = owner, (vectors @ means.T).argmax(1)
-        if torch.equal(before, owner):
-            break
-        total = torch.zeros_like(means).index_add(0, owner, vectors)
-        means = torch.where(total.any(1, keepdim=True), unit(total), means)
-    return means
+    return settled(vectors, means, iterations)
 
 
 class PrototypeBank(nn.Module):

@@ -127,6 +127,5 @@ def _placed(xyz: Float[Tensor, "points 3"], lidar_to_global: Float[Tensor, "4 4"
 def _pairs_of(pairs: PairIndex, scan: Scan) -> PairIndex:
     """The pairs of one scan, whose points count from 0."""
     ours = torch.nonzero((pairs.point >= scan.start) & (pairs.point < scan.stop)).squeeze(1)
-    return PairIndex(
-        pairs.point[ours] - scan.start, pairs.image[ours], pairs.row[ours], pairs.col[ours]
-    )
+    found = pairs.at(ours)
+    return replace(found, point=found.point - scan.start)

@@ -209,9 +209,9 @@ class GroundSettings(Settings):
         tilt_deg: How far the plane's normal may lean from z.
     """
 
-    distance_m: float = 0.25
-    tries: int = 1000
-    tilt_deg: float = 20.0
+    distance_m: float = Field(default=0.25, gt=0)
+    tries: int = Field(default=1000, ge=1)
+    tilt_deg: float = Field(default=20.0, ge=0, le=90)
 
 
 class SegmentSettings(Settings):
@@ -238,12 +238,18 @@ class InstanceSettings(Settings):
         most: Instances per scan.
     """
 
-    radius_m: float = 0.7
-    min_points: int = 10
-    moving_m: float = 0.3
-    smallest: int = 10
-    largest: int = 5000
-    most: int = 64
+    radius_m: float = Field(default=0.7, gt=0)
+    min_points: int = Field(default=10, ge=1)
+    moving_m: float = Field(default=0.3, gt=0)
+    smallest: int = Field(default=10, ge=1)
+    largest: int = Field(default=5000, ge=1)
+    most: int = Field(default=64, ge=1)
+
+    @model_validator(mode="after")
+    def _some_fit(self) -> Self:
+        if self.smallest > self.largest:
+            raise ValueError("no instance can be both: smallest is more than largest")
+        return self
 
 
 class ClusterSettings(Settings):

@@ -69,7 +69,7 @@ class Gaze:
         if self.nearest_m is None:
             return pairs
         camera, depth = pairs.image - self.first, self._depths(xyz, pairs)
-        return _taken(pairs, shown(self.nearest_m, camera, pairs.row, pairs.col, depth))
+        return pairs.at(shown(self.nearest_m, camera, pairs.row, pairs.col, depth))
 
     def pairs(self, xyz: Float[Tensor, "points 3"], carry: Float[Tensor, "4 4"]) -> PairIndex:
         """The pairs of another frame's points with these images, which count from 0.
@@ -93,7 +93,7 @@ class Gaze:
         if self.nearest_m is None:
             return found
         front = shown(self.nearest_m, found.image, found.row, found.col, depth[seen])
-        return _taken(found, front)
+        return found.at(front)
 
     def _depths(self, xyz: Float[Tensor, "points 3"], pairs: PairIndex) -> Float[Tensor, " pairs"]:
         """Along the axis of the camera of each pair, metres, float64."""
@@ -105,7 +105,3 @@ class Gaze:
 
 def _inside(place: Tensor, length: int) -> Tensor:
     return (place > 0) & (place < length - 1)
-
-
-def _taken(pairs: PairIndex, kept: Tensor) -> PairIndex:
-    return pairs.chosen(kept)

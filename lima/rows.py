@@ -1,7 +1,7 @@
 """Which rows of the student's input are copies of which points: Batch -> method.
 
-Offers `row_of_point` (scan views only, for losses over pairs), `row_in_second_look` and `meet`
-(any view, for losses over per-point targets).
+Offers `row_of_point` (scan views only, for losses over pairs), `row_in_second_look`, `meet` (any
+view, for losses over per-point targets) and `rows_of_anchors`.
 """
 
 from __future__ import annotations
@@ -31,6 +31,15 @@ def _row_of_point(batch: Batch, chosen: Bool[Tensor, " rows"]) -> Int[Tensor, " 
     table = torch.full((len(batch.xyz),), -1, dtype=torch.int64, device=batch.source.device)
     table[batch.source[rows]] = rows
     return table
+
+
+def rows_of_anchors(batch: Batch) -> Bool[Tensor, " rows"]:
+    """Which rows show the frames of the step; the others show their company.
+
+    Only of batches in which every view is one scan, as its number says.
+    """
+    own = [scan.anchor == number for number, scan in enumerate(batch.scans)]
+    return torch.tensor(own, device=batch.view.device)[batch.view]
 
 
 def paired_rows(batch: Batch) -> tuple[Int[Tensor, " kept"], Int[Tensor, " kept"]]:

@@ -1,7 +1,7 @@
 """Superpixels of a batch -> groups of pairs, pixels and cells, for methods that pool by them.
 
-Offers `Segments` and `superpoint_means`. A group is one superpixel of one image. Pixels without a
-segment (id -1), and pairs that meet one, belong to no group and take no part.
+Offers `Segments`, `ids_of` and `superpoint_means`. A group is one superpixel of one image. Pixels
+without a segment (id -1), and pairs that meet one, belong to no group and take no part.
 """
 
 from __future__ import annotations
@@ -48,9 +48,7 @@ class Segments:
     @classmethod
     def of(cls, batch: Batch) -> Segments:
         """The superpixels of `batch`; room is made for the largest id that it has."""
-        ids = batch.images.superpixels
-        if ids is None:
-            raise ValueError("the batch carries no superpixels: the method's card must ask for it")
+        ids = ids_of(batch)
         return cls(ids, max(int(ids.max()) + 1, 1) if ids.numel() else 1)
 
     @property
@@ -109,10 +107,18 @@ class Segments:
         return means[:-1]
 
 
+def ids_of(batch: Batch) -> Int[Tensor, "images H W"]:
+    """The superpixel of every pixel."""
+    ids = batch.images.superpixels
+    if ids is None:
+        raise ValueError("the batch carries no superpixels: the method's card must ask for them")
+    return ids
+
+
 def superpoint_means(
     student: Student, head: nn.Module, batch: Batch, segments: Segments
 ) -> tuple[Float[Tensor, "groups width"], Int[Tensor, " groups"]]:
-    """Mean unit embedding of each group's points, and its pairs; see `Segments.point_means`.
+    """`Segments.point_means` of the unit embeddings of a head.
 
     Args:
         student: The network that is taught.

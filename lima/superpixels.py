@@ -8,10 +8,7 @@ size or at the teacher's, and kept as the nearest id at the teacher's size; -1 m
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
-from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,6 +23,7 @@ from lima_bench.common.errors import UserError
 from lima_bench.common.progress import Report, silent
 from lima_bench.datasets.sample import Camera, Source
 from lima_bench.lima.image_store import ImageStore, cameras_of, write_store
+from lima_bench.lima.in_order import in_order
 from lima_bench.lima.resize import squeeze_ids
 from lima_bench.lima.segmenters.catalogue import SEGMENTERS, SlicSettings
 from lima_bench.lima.segmenters.load import Cutter, cutter
@@ -116,9 +114,10 @@ def build_segments(
     """
     if not folder.exists():
         tally = _Tally(cut.n_ids)
-        small = partial(_squeezed, cut=cut, image_size=image_size)
-        items = tally.watch(_cut_all(source, small, report, processes))
-        write_store(folder, items, lambda: {"image_size": list(image_size), **tally.facts()})
+        work = partial(_squeezed, cut=cut, image_size=image_size)
+        with contextlib.closing(in_order(work, cameras_of(source), processes)) as done:
+            items = tally.watch(_told(done, report, len(source.frames)))
+            write_store(folder, items, lambda: {"image_size": list(image_size), **tally.facts()})
     return Superpixels.open(folder)
 
 
@@ -156,46 +155,22 @@ class _Tally:
 
 
 def _squeezed(
-    camera: Camera, *, cut: Cutter, image_size: tuple[int, int]
-) -> npt.NDArray[np.uint16]:
+    task: tuple[int, Camera], *, cut: Cutter, image_size: tuple[int, int]
+) -> tuple[int, str, npt.NDArray[np.uint16]]:
+    """The number of an image's frame, the image's id, and its segments."""
+    number, camera = task
     ids = squeeze_ids(cut(camera), image_size)
     if ids.min() < -1 or ids.max() >= NONE:
         where = f"image {camera.id}"
         what = f"Its segments are numbered {ids.min()} to {ids.max()}."
         raise UserError(where, what, f"Ids run from 0 to {NONE - 1}, and -1 means none.")
-    return np.where(ids < 0, NONE, ids).astype(np.uint16)
+    return number, camera.id, np.where(ids < 0, NONE, ids).astype(np.uint16)
 
 
-Small = Callable[[Camera], npt.NDArray[np.uint16]]
-
-
-def _cut_all(
-    source: Source, cut: Small, report: Report, processes: int
+def _told(
+    done: Iterator[tuple[int, str, npt.NDArray[np.uint16]]], report: Report, total: int
 ) -> Iterator[tuple[str, npt.NDArray[np.uint16]]]:
-    total = len(source.frames)
-    cameras = cameras_of(source)
-    with contextlib.closing(_in_order(cut, cameras, processes)) as done:
-        for number, name, ids in done:
-            report(number, total)
-            yield name, ids
+    for number, name, ids in done:
+        report(number, total)
+        yield name, ids
     report(total, total)
-
-
-def _in_order(
-    cut: Small, cameras: Iterator[tuple[int, Camera]], processes: int
-) -> Generator[tuple[int, str, npt.NDArray[np.uint16]], None, None]:
-    """Results in the order of the cameras, at most a few images ahead of the reader."""
-    if processes == 1:
-        for number, camera in cameras:
-            yield number, camera.id, cut(camera)
-        return
-    waiting: deque[tuple[int, str, Future[npt.NDArray[np.uint16]]]] = deque()
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context) as pool:
-        for number, camera in cameras:
-            waiting.append((number, camera.id, pool.submit(cut, camera)))
-            if len(waiting) > 4 * processes:
-                ahead, name, future = waiting.popleft()
-                yield ahead, name, future.result()
-        for ahead, name, future in waiting:
-            yield ahead, name, future.result()

@@ -1,9 +1,10 @@
 """The conformance kit: does a method, built in or plugged in, keep the promises of its kind?
 
 Offers `conformance`, which runs a method on made-up batches, and `Finding`. It checks that the
-loss is a finite scalar, that gradients reach the student and never the teacher, that the same seed
-gives the same loss, that state survives saving, that a survey leaves weights alone, and that
-batches without pairs, with an empty view and with an empty scan are survived.
+loss is a finite scalar, that gradients reach the student and never the teacher, that a step moves
+all that learns and leaves the teacher as it is, that the same seed gives the same loss, that state
+survives saving, that a survey leaves weights alone, and that batches of one scan, without pairs,
+with an empty view, with an empty scan and without any superpixel are survived.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from lima_bench.common.seeds import derive_seed
 from lima_bench.lima.api import Batch, Loss, MethodCard, Settings, load_method
 from lima_bench.lima.batch import Moment
 from lima_bench.lima.company import company_of
-from lima_bench.lima.order import OrderKind, order_of
+from lima_bench.lima.order import order_of
 from lima_bench.lima.synthetic import (
     GridTeacher,
     Placed,
@@ -88,7 +89,7 @@ class _Trial:
     def batch(self, scans: Sequence[SyntheticScan], step: int | None = None) -> Batch:
         """A batch of these scans, one of each recording, with the company the method wants."""
         company = company_of(self.method, self.settings)
-        placed = accompanied(scans, self.drives, company)
+        placed = accompanied(scans, self.drives[: len(scans)], company)
         step = scans[0].index if step is None else step
         moment = Moment(step, steps_per_epoch=2, total_steps=len(self.drives[0]))
         return collate(placed, self.plan(placed), moment=moment)
@@ -157,6 +158,21 @@ def _check_teacher_frozen(trial: _Trial) -> None:
     _require(not leaked, "a gradient reaches the teacher: detach its features")
 
 
+def _check_step(trial: _Trial) -> None:
+    teacher = GridTeacher()
+    method = trial.build(teacher=teacher)
+    student = {name: value.clone() for name, value in method.student.named_parameters()}
+    kept = {name: value.clone() for name, value in teacher.state_dict().items()}
+    learning = [weight for weight in method.parameters() if weight.requires_grad]
+    optimiser = torch.optim.SGD(learning, lr=0.1)
+    _backward(method, trial.steps()[0])
+    optimiser.step()
+    for name, value in method.student.named_parameters():
+        _require(not torch.equal(value, student[name]), f"a step leaves the student's {name}")
+    for name, value in teacher.state_dict().items():
+        _require(torch.equal(value, kept[name]), f"a step moves the teacher's {name}")
+
+
 def _check_repeatable(trial: _Trial) -> None:
     first, second = trial.build(), trial.build()
     for number, batch in enumerate(trial.steps()):
@@ -202,6 +218,21 @@ def _check_survey(trial: _Trial) -> None:
         _backward(method, batch)
 
 
+def _check_one_scan(trial: _Trial) -> None:
+    method = trial.build()
+    for scan in trial.drives[0]:
+        _backward(method, trial.batch([scan]))
+
+
+def _check_no_superpixels(trial: _Trial) -> None:
+    method = trial.build()
+    for batch in trial.steps():
+        ids = batch.images.superpixels
+        nowhere = None if ids is None else torch.full_like(ids, -1)
+        images = replace(batch.images, superpixels=nowhere)
+        _backward(method, replace(batch, images=images))
+
+
 def _check_no_pairs(trial: _Trial) -> None:
     blind = [without_pairs(drive[0]) for drive in trial.drives]
     _backward(trial.build(), trial.batch(blind))
@@ -226,10 +257,13 @@ _CHECKS: dict[str, Callable[[_Trial], None]] = {
     "the loss is a finite scalar": _check_loss,
     "gradients reach the student": _check_student_learns,
     "no gradient reaches the teacher": _check_teacher_frozen,
+    "a step moves the student and not the teacher": _check_step,
     "the same seed gives the same loss": _check_repeatable,
     "the state survives saving and loading": _check_state,
     "a survey changes no weight": _check_survey,
+    "a batch of one scan is survived": _check_one_scan,
     "a batch without pairs is survived": _check_no_pairs,
+    "a batch without superpixels is survived": _check_no_superpixels,
     "a view that no camera sees is survived": _check_empty_view,
     "an empty scan is survived": _check_empty_scan,
 }

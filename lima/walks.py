@@ -49,12 +49,15 @@ class Walks(Generic[T]):
         """Take a frame in and hand out the earlier ones of its walk, oldest first.
 
         The frame continues the walk through its recording whose newest frame precedes it most
-        closely. If none does, because the recording begins, begins anew or was gone back in, a new
-        walk starts and there are no earlier frames. So two streams may walk one recording at once.
+        closely, by no more than a memory reaches. If none does, because the recording begins,
+        begins anew, was gone back in or goes on far ahead, a new walk starts and there are no
+        earlier frames. So two streams may walk one recording at once.
         """
         if self.length == 0:
             return ()
-        earlier = (w for w in self._walks if w.sequence == sequence and w.newest < index)
+        reach = self.length * self.stride
+        own = (walk for walk in self._walks if walk.sequence == sequence)
+        earlier = (walk for walk in own if 0 < index - walk.newest <= reach)
         walk = max(earlier, key=lambda walk: walk.newest, default=Walk[T](sequence, ()))
         self._walks = [other for other in self._walks if other is not walk]
         frames = (*walk.frames, (index, frame))[-self.length * self.stride :]

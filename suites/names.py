@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from lima_bench.common.errors import UserError, unknown_name
 from lima_bench.datasets.world.spec import SPECS, WorldSpec
+from lima_bench.lima.methods.card import MethodCard
 from lima_bench.results.units import UNITS
 from lima_bench.suites.drafts import Draft, merged
 from lima_bench.suites.known import Known
@@ -146,15 +147,28 @@ def _check_method(draft: Draft, place: Place, entry: Mapping[str, Any], known: K
     except ValidationError as error:
         draft.errors += draft.faults(card.settings, error.errors(), (*place, "settings"))
         return
-    frames, can = entry.get("frames"), "frames" in card.settings.model_fields
-    if frames is None:
-        return
+    frames = entry.get("frames")
+    if not isinstance(frames, int) or frames < 1:
+        return  # not given, or reported as no number of frames at all
     where = draft.quoted((*place, "frames"))
-    if can and "frames" in settings and checked.model_dump()["frames"] != frames:
+    if "frames" not in card.settings.model_fields:
+        if frames != card.frames:
+            what = f"The number of frames of {card.title} is fixed: {card.frames}."
+            draft.errors.append(UserError(where, what, "Leave frames out."))
+    elif "frames" in settings and checked.model_dump()["frames"] != frames:
         draft.errors.append(UserError(where, "settings.frames says another number.", "Keep one."))
-    if not can and frames != card.frames:
-        what = f"The number of frames of {card.title} is fixed: {card.frames}."
-        draft.errors.append(UserError(where, what, "Leave frames out."))
+    else:
+        _check_frames(draft, place, card, {**settings, "frames": frames})
+
+
+def _check_frames(
+    draft: Draft, place: Place, card: MethodCard, settings: Mapping[str, Any]
+) -> None:
+    """Whether the method takes as many frames as its row says."""
+    try:
+        card.settings.model_validate(settings)
+    except ValidationError as error:
+        draft.errors += draft.faults(card.settings, error.errors(), place)
 
 
 def _check_unique(draft: Draft, part: str) -> None:

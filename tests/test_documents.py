@@ -5,6 +5,8 @@ from pathlib import Path
 
 from lima_bench.lima.api import METHODS, load_plugin
 from lima_bench.lima.testing import conformance
+from lima_bench.suites.known import gather
+from lima_bench.suites.verbs.methods import method_lines
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -26,3 +28,17 @@ def test_every_verb_of_the_readme_exists() -> None:
     shown = (ROOT / "suites" / "cli.py").read_text()
     assert named
     assert {name for name in named if f'"{name}"' not in shown and name not in built} == set()
+
+
+def test_the_table_of_methods_is_what_list_methods_prints() -> None:
+    section = (ROOT / "README.md").read_text().partition("## What it measures")[2]
+    rows = [line.strip("| ").split(" | ") for line in section.splitlines() if line[:3] == "| `"]
+    written = {cells[0]: (cells[1], *cells[3:]) for cells in rows if len(cells) == 5}
+    listed = {}
+    methods = gather().methods  # other tests plug in some of their own
+    ours = {name: card for name, card in methods.items() if isinstance(card.implementation, str)}
+    for line in method_lines(ours):
+        cells = re.split(r"\s{2,}", line)
+        if len(cells) == 6 and cells[0] != "id":
+            listed[f"`{cells[0]}`"] = (cells[1], cells[2], cells[5])
+    assert written == listed

@@ -21,12 +21,12 @@ from lima_bench.datasets.sample import Frame, Int64, Source
 from lima_bench.lima.align import PlacedCloud
 from lima_bench.lima.cache import ByteCache
 from lima_bench.lima.clusters.ground import ground_mask
-from lima_bench.lima.clusters.in_order import in_order
 from lima_bench.lima.clusters.kinds import KINDS, Kind
 from lima_bench.lima.clusters.pseudo_instances import pseudo_instances
 from lima_bench.lima.clusters.segments import segment_labels
 from lima_bench.lima.clusters.store import Clusters, Entry, write_clusters
 from lima_bench.lima.company import Cast, Company
+from lima_bench.lima.in_order import in_order
 from lima_bench.lima.recipes import ClusterSettings
 
 _CACHE_BYTES = 64 << 20

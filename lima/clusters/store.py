@@ -20,9 +20,10 @@ import numpy.typing as npt
 from lima_bench.common.errors import UserError
 from lima_bench.common.files import filling
 from lima_bench.datasets.sample import Int64
+from lima_bench.lima.store_folder import INDEX, StoreFolder
 
 Int16 = npt.NDArray[np.int16]
-_DATA, _INDEX = "labels.bin", "index.json"
+_DATA = "labels.bin"
 _DTYPE = np.dtype("<i2")
 
 
@@ -40,27 +41,13 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Clusters:
-    """An open store; travels between processes as its folder's name, never with its content.
-
-    Attributes:
-        folder: Where it lies.
-    """
-
-    folder: Path
-
-    @cached_property
-    def _index(self) -> dict[str, Any]:
-        path = self.folder / _INDEX
-        if not path.is_file():
-            raise UserError(self.folder, "There are no cached clusters here.", "Build them again.")
-        index: dict[str, Any] = json.loads(path.read_text())
-        return index
+class Clusters(StoreFolder):
+    """An open store of cluster labels."""
 
     @cached_property
     def _places(self) -> dict[str, tuple[int, list[str], list[int]]]:
         """Frame id to the first label of its entry, the frames in it and their sizes."""
-        entries = self._index["entries"]
+        entries = self.index["entries"]
         starts = accumulate((sum(sizes) for _, sizes in entries), initial=0)
         return {
             frames[0]: (start, frames, sizes)
@@ -69,29 +56,12 @@ class Clusters:
 
     @cached_property
     def _labels(self) -> Int16:
-        path = self.folder / _DATA
-        n_labels = sum(sum(sizes) for _, sizes in self._index["entries"])
-        expected = n_labels * _DTYPE.itemsize
-        found = path.stat().st_size if path.is_file() else 0
-        if found != expected:
-            raise UserError(path, f"{found} bytes, expected {expected}.", "Build it again.")
-        if n_labels == 0:
-            return np.zeros(0, dtype=_DTYPE)  # an empty file cannot be mapped
-        return np.memmap(path, dtype=_DTYPE, mode="r", shape=(n_labels,))
-
-    @property
-    def facts(self) -> Mapping[str, Any]:
-        """What was noted when the store was written."""
-        facts: Mapping[str, Any] = self._index["facts"]
-        return facts
+        n_labels = sum(sum(sizes) for _, sizes in self.index["entries"])
+        return self.mapped(_DATA, _DTYPE, (n_labels,))
 
     def __len__(self) -> int:
         """Number of frames."""
         return len(self._places)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Only the folder: a worker maps the file itself."""
-        return {"folder": self.folder}
 
     def lookup(self, frames: Sequence[str], sizes: Sequence[int]) -> list[Int64]:
         """The labels of a frame's points and of those of its company.
@@ -135,7 +105,7 @@ def write_clusters(folder: Path, entries: Iterator[Entry], facts: Mapping[str, A
                 for labels in entry.labels:
                     file.write(_packed(entry.frames[0], labels).data)
                 index.append([list(entry.frames), [len(labels) for labels in entry.labels]])
-        (draft / _INDEX).write_text(json.dumps({"entries": index, "facts": dict(facts)}))
+        (draft / INDEX).write_text(json.dumps({"entries": index, "facts": dict(facts)}))
     return Clusters(folder)
 
 

@@ -6,7 +6,7 @@ and its card; `lima_bench.lima.methods.catalogue` puts them in order.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypedDict
 
 from pydantic import Field, model_validator
 
@@ -21,6 +21,22 @@ Count = Annotated[int, Field(ge=1)]
 Need = Literal["features", "superpixels", "clusters", "sweeps", "survey"]
 Segments = Literal["slic", "semantic", "instances"]
 Clusters = Literal["", "segments", "pseudo_instances"]
+OrderKind = Literal["shuffled", "streams"]
+
+
+class CardFacts(TypedDict, total=False):
+    """What `MethodCard` says of a method beside its name, version, code and settings."""
+
+    title: str
+    venue: str
+    needs: tuple[Need, ...]
+    segments: Segments
+    clusters: Clusters
+    frames: int
+    order: OrderKind
+    heads_2d: str
+    reconstruction: bool
+    note: str
 
 
 class NoSettings(Settings):
@@ -62,7 +78,7 @@ class MethodCard(Settings):
     segments: Segments = "slic"
     clusters: Clusters = ""
     frames: int = 1
-    order: Literal["shuffled", "streams"] = "shuffled"
+    order: OrderKind = "shuffled"
     learns: bool = True
     heads_2d: str = ""
     reconstruction: bool = False

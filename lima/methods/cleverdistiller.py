@@ -4,7 +4,8 @@ Each point follows each pixel that sees it, as in ScaLR, but through several lay
 is particular to images can stay in the head; and the features below it must tell where space is
 full, which no image says (occupancy as in ALSO, CVPR 2023). Nothing is contrasted, no segment is
 needed, nothing is learnt on the image side. The paper's text could not be read: methods-temporal
-4.1 says what is known, 4.2 what stands in for the rest.
+4.1 says what is known, 4.2 what stands in for the rest. Of ALSO's decoder the second answer, a
+point's intensity, is left out: it is an option there.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lima_bench.lima.api import Batch, Cells, Loss, Student, Teacher, sample_pixels
-from lima_bench.lima.heads import Mlp, head_distances
+from lima_bench.lima.heads import head_distances, projection_head
 from lima_bench.lima.losses import mean_or_zero
 from lima_bench.lima.methods.cards.cleverdistiller import CleverdistillerSettings
 from lima_bench.lima.occupancy import neighbours, queries_of
@@ -34,7 +35,8 @@ class Cleverdistiller(nn.Module):
         super().__init__()
         self.settings = settings
         self.teacher, self.student = teacher, student
-        self.head = _head(settings, student.width, teacher.width)
+        hidden = _hidden(settings, teacher.width)
+        self.head = projection_head(student.width, hidden, teacher.width, norm=settings.head_norm)
         if settings.occupancy_weight:
             self.decoder = OccupancyDecoder(student.width, settings.latent)
 
@@ -88,8 +90,7 @@ class Cleverdistiller(nn.Module):
         }
 
 
-def _head(settings: CleverdistillerSettings, width: int, out: int) -> nn.Linear | Mlp:
-    if settings.head_layers == 1:
-        return nn.Linear(width, out)
-    hidden = out if settings.head_width == "teacher" else settings.head_width
-    return Mlp(width, [hidden] * (settings.head_layers - 1), out, norm=settings.head_norm)
+def _hidden(settings: CleverdistillerSettings, teacher_width: int) -> list[int]:
+    """Widths of the head's hidden layers."""
+    wide = teacher_width if settings.head_width == "teacher" else settings.head_width
+    return [wide] * (settings.head_layers - 1)

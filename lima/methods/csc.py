@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from lima_bench.common.errors import UserError
 from lima_bench.lima import ranks
 from lima_bench.lima.api import Batch, Loss, Student, Teacher
-from lima_bench.lima.losses import full_precision, info_nce, mean_or_zero, widen
+from lima_bench.lima.losses import info_nce, mean_or_zero, products
 from lima_bench.lima.methods.cards.csc import CscSettings
 from lima_bench.lima.segments import Segments, superpoint_means
 from lima_bench.lima.survey import n_due
@@ -50,9 +50,7 @@ class Csc(nn.Module):
         if n_due(moment.step, moment.total_steps, self.settings.refresh_every) == 0:
             return Loss(contrast=contrast)
         both = torch.cat([self.point_prototypes, self.pixel_prototypes], dim=1)
-        mixed = widen(self.mix(both))
-        with full_precision(mixed.device):
-            logits = seen.points @ mixed.T / self.settings.cluster_temperature
+        logits = products(seen.points, self.mix(both)) / self.settings.cluster_temperature
         terms = F.cross_entropy(logits, seen.number, reduction="none")
         return Loss(contrast=contrast / 2, cluster=mean_or_zero(terms) / 2)
 

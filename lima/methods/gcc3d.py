@@ -25,7 +25,8 @@ from torch import Tensor, nn
 from lima_bench.lima.api import Batch, Cells, Loss, Student, Teacher
 from lima_bench.lima.clusters.groups import Groups
 from lima_bench.lima.draws import one_of_each, some
-from lima_bench.lima.losses import unit
+from lima_bench.lima.heads import Mlp
+from lima_bench.lima.losses import products, unit
 from lima_bench.lima.methods.cards.gcc3d import Gcc3dSettings
 from lima_bench.lima.pooling import group_max
 from lima_bench.lima.prototypes import PrototypeBank
@@ -40,10 +41,8 @@ class Gcc3d(nn.Module):
         super().__init__()
         self.settings, self.student = settings, student
         self.head = nn.Linear(student.width, settings.width)
-        self.instance_head = nn.Sequential(
-            nn.Linear(student.width, settings.hidden),
-            nn.ReLU(),
-            nn.Linear(settings.hidden, settings.instance_width),
+        self.instance_head = Mlp(
+            student.width, [settings.hidden], settings.instance_width, norm="none"
         )
         self.bank = PrototypeBank(settings.prototypes, settings.instance_width, settings.bank)
 
@@ -131,7 +130,7 @@ def soft_contrast(
     temperature: float,
 ) -> Float[Tensor, ""]:
     """Cross entropy of ``softmax(anchor . candidates / temperature)`` with the `wanted` shares."""
-    logits = (anchors / temperature) @ candidates.T
+    logits = products(anchors / temperature, candidates)
     terms = (wanted.to(logits.dtype) * logits.log_softmax(1)).sum()
     return -terms / max(len(anchors), 1)
 
@@ -155,7 +154,7 @@ def harmonisation(
     if len(one) == 0:
         return (one.sum() + other.sum()) * 0.0
     plain, sharp = temperatures
-    alike = (one @ prototypes.T, other @ prototypes.T)
+    alike = [products(look, prototypes) for look in (one, other)]
     targets = [F.softmax(logits.detach() / sharp, dim=1) for logits in alike]
     logs = [F.log_softmax(logits / plain, dim=1) for logits in alike]
     agreement = -(targets[0] * logs[1] + targets[1] * logs[0]).sum(1).mean() / 2

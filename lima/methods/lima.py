@@ -24,13 +24,13 @@ from torch import Tensor, nn
 
 from lima_bench.lima.api import Batch, Loss, Student, Teacher
 from lima_bench.lima.company import Company
+from lima_bench.lima.heads import head_distances, projection_head
 from lima_bench.lima.lookback import Lookback
 from lima_bench.lima.losses import mean_or_zero
 from lima_bench.lima.memory import Keyframe, MemoryBank
+from lima_bench.lima.methods.card import OrderKind
 from lima_bench.lima.methods.cards.lima import LimaSettings
 from lima_bench.lima.mixing import mixed_views
-from lima_bench.lima.order import OrderKind
-from lima_bench.lima.projection import projected_distances
 from lima_bench.lima.propagation import Past, averaged_by_voxel, fill_targets, target_points
 from lima_bench.lima.recall import Glance, glance, recalled
 from lima_bench.lima.rows import meet
@@ -75,9 +75,8 @@ class Lima(nn.Module):
         super().__init__()
         self.settings = settings
         self.teacher, self.student = teacher, student
-        deep = settings.head == "mlp"
-        self.lift = nn.Sequential(nn.Linear(student.width, _HIDDEN), nn.ReLU()) if deep else None
-        self.head = nn.Linear(_HIDDEN if deep else student.width, teacher.width)
+        hidden = [_HIDDEN] if settings.head == "mlp" else []
+        self.head = projection_head(student.width, hidden, teacher.width)
         self.bank = MemoryBank(settings.n_remembered, settings.stride)
 
     def forward(self, batch: Batch) -> Loss:
@@ -87,9 +86,8 @@ class Lima(nn.Module):
         rows, met = meet(batch.source, targets.point, len(batch.xyz))
         if settings.targets == "voxel":
             rows, met, features = averaged_by_voxel(rows, met, batch.voxels.inverse, features)
-        table, places = self.student.cells(batch.voxels).addressed(rows)
-        table = table if self.lift is None else self.lift(table)
-        distances = projected_distances(table, places, self.head, features, met, settings.distance)
+        cells = self.student.cells(batch.voxels)
+        distances = head_distances(self.head, cells, rows, features, met, settings.distance)
         view, n_views = batch.view[rows], batch.voxels.n_clouds
         loss = Loss(distill=self._mean(distances, view, 0, batch.n_anchors))
         if settings.mix != "none":

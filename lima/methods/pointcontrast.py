@@ -4,7 +4,8 @@ A keyframe and the next one are registered by the car's poses; a point's nearest
 enough, is its positive, the other positives' partners are its negatives. No image and no teacher.
 Source: the released code for what is computed (methods-spatial 8.1); the outdoor version of the
 tables was never published, its values are those of methods-spatial 8.2. As there each occupied cell
-is an anchor at most once: points of one cell share a feature and could not be told apart.
+is an anchor at most once: points of one cell share a feature and could not be told apart. Of
+VoxelNet 8.2 would compare stride-8 voxels; here points read its map, as for every other method.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from torch import Tensor, nn
 from lima_bench.lima.api import Batch, Cells, Loss, Student, Teacher
 from lima_bench.lima.company import Company
 from lima_bench.lima.draws import one_of_each, some
-from lima_bench.lima.losses import info_nce, mean_or_zero, unit
+from lima_bench.lima.losses import info_nce, mean_or_zero, products, unit
 from lima_bench.lima.methods.cards.pointcontrast import PointcontrastSettings
 from lima_bench.lima.registration import registered_matches
-from lima_bench.lima.rows import row_of_point
+from lima_bench.lima.rows import row_of_point, rows_of_anchors
 from lima_bench.lima.views import ScanInput, ViewPlan, plain_plan
 
 _TINY = 1e-7
@@ -98,8 +99,10 @@ class Pointcontrast(nn.Module):
         now, later = now.some(drawn), later.some(drawn)
         anchors, partners = cells.at(values, now.rows), cells.at(values, later.rows)
         pull = ((anchors - partners).square().sum(1) - settings.positive_margin).relu()
+        ours = rows_of_anchors(batch)
         of_now, of_later = (
-            _Side.of(cells, some(rows, settings.negatives * n_frames)) for rows in _sides(batch)
+            _Side.of(cells, some(torch.nonzero(side).squeeze(1), settings.negatives * n_frames))
+            for side in (ours, ~ours)
         )
         distance_later, place = nearest_of(anchors, cells.at(values, of_later.rows))
         forth = ~torch.isin(now.cell * n_cells + of_later.cell[place], known)
@@ -134,12 +137,5 @@ def nearest_of(
     if len(vectors) == 0:
         return vectors.sum(1), torch.zeros(0, dtype=torch.int64, device=vectors.device)
     with torch.no_grad():
-        place = (candidates.square().sum(1) - 2 * (vectors @ candidates.T)).argmin(1)
+        place = (candidates.square().sum(1) - 2 * products(vectors, candidates)).argmin(1)
     return ((vectors - candidates[place]).square().sum(1) + _TINY).sqrt(), place
-
-
-def _sides(batch: Batch) -> tuple[Int[Tensor, " rows"], Int[Tensor, " rows"]]:
-    """Rows of the step's frames, and those of the scans beside them."""
-    own = torch.tensor([scan.anchor == n for n, scan in enumerate(batch.scans)])
-    ours = own.to(batch.view.device)[batch.view]
-    return torch.nonzero(ours).squeeze(1), torch.nonzero(~ours).squeeze(1)

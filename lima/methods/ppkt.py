@@ -7,12 +7,11 @@ learnt. Source: methods-spatial 2, with the loss of 1.1.
 
 from __future__ import annotations
 
-import torch
-from jaxtyping import Int
-from torch import Tensor, nn
+from torch import nn
 
 from lima_bench.lima.api import Batch, Loss, Student, Teacher, sample_pixels
 from lima_bench.lima.contrast import contrast
+from lima_bench.lima.draws import drawn
 from lima_bench.lima.losses import unit
 from lima_bench.lima.methods.cards.ppkt import PpktSettings
 from lima_bench.lima.rows import paired_rows
@@ -31,17 +30,11 @@ class Ppkt(nn.Module):
     def forward(self, batch: Batch) -> Loss:
         """InfoNCE over the drawn pairs of all scans."""
         kept, rows = paired_rows(batch)
-        drawn = self._draw(len(kept)).to(kept.device)
+        chosen = drawn(len(kept), self.settings.n_pairs, kept.device)
         cells = self.student.cells(batch.voxels)
-        points = cells.at(unit(self.point_head(cells.features)), rows[drawn])
+        points = cells.at(unit(self.point_head(cells.features)), rows[chosen])
         # The head is linear and upsampling weights sum to 1: it may act on what was sampled.
         grids = self.teacher(batch.images).detach().to(self.pixel_head.weight.dtype)
-        pixels = sample_pixels(grids, batch.pairs.chosen(kept[drawn]), batch.images.size)
+        pixels = sample_pixels(grids, batch.pairs.at(kept[chosen]), batch.images.size)
         pixels = unit(self.pixel_head(pixels))
         return Loss(contrast=contrast(points, pixels, self.settings.temperature))
-
-    def _draw(self, n_there: int) -> Int[Tensor, " drawn"]:
-        """Which of the pairs take part: on the CPU, so that every device draws the same."""
-        if n_there <= self.settings.n_pairs:
-            return torch.arange(n_there)
-        return torch.randperm(n_there)[: self.settings.n_pairs]

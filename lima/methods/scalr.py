@@ -15,7 +15,7 @@ import numpy.typing as npt
 from torch import nn
 
 from lima_bench.lima.api import Batch, Loss, Student, Teacher, sample_pixels
-from lima_bench.lima.heads import Mlp, head_distances
+from lima_bench.lima.heads import head_distances, projection_head
 from lima_bench.lima.losses import mean_or_zero
 from lima_bench.lima.methods.cards.scalr import ScalrSettings
 from lima_bench.lima.rows import paired_rows
@@ -29,7 +29,8 @@ class Scalr(nn.Module):
         super().__init__()
         self.settings = settings
         self.teacher, self.student = teacher, student
-        self.head = _head(settings, student.width, teacher.width)
+        hidden = [settings.head_width] if settings.head == "mlp" else []
+        self.head = projection_head(student.width, hidden, teacher.width)
 
     def forward(self, batch: Batch) -> Loss:
         """Mean over all pairs of the batch, so scans with more visible points weigh more."""
@@ -52,12 +53,6 @@ class Scalr(nn.Module):
             return ViewPlan(plain_plan(scans).views, cameras)
         seen = (_visible(scan, kept) for scan, kept in zip(scans, cameras, strict=True))
         return ViewPlan(tuple(View(((number, part),)) for number, part in enumerate(seen)), cameras)
-
-
-def _head(settings: ScalrSettings, width: int, out: int) -> nn.Linear | Mlp:
-    if settings.head == "linear":
-        return nn.Linear(width, out)
-    return Mlp(width, [settings.head_width], out, norm="none")
 
 
 def _one_camera(scan: ScanInput, rng: np.random.Generator) -> tuple[int, ...] | None:

@@ -22,9 +22,10 @@ from lima_bench.lima.clusters.groups import Groups
 from lima_bench.lima.clusters.kinds import KINDS
 from lima_bench.lima.company import Company
 from lima_bench.lima.draws import some
-from lima_bench.lima.losses import info_nce, unit
+from lima_bench.lima.losses import info_nce, products, unit
 from lima_bench.lima.methods.cards.seal import SealSettings
 from lima_bench.lima.pooling import group_max, group_mean
+from lima_bench.lima.rows import rows_of_anchors
 from lima_bench.lima.segments import Segments
 from lima_bench.lima.views import ScanInput, ViewPlan, plain_plan
 
@@ -62,7 +63,8 @@ class Seal(nn.Module):
     def forward(self, batch: Batch) -> Loss:
         """The three contrasts, each over all scans of the batch."""
         cells = self.student.cells(batch.voxels)
-        said = _Said(cells, unit(self.point_head(cells.features)), Groups.of(batch), _now(batch))
+        values = unit(self.point_head(cells.features))
+        said = _Said(cells, values, Groups.of(batch), rows_of_anchors(batch))
         settings = self.settings
         return Loss(
             superpixel=settings.superpixel_weight * self._superpixels(batch, said),
@@ -73,8 +75,7 @@ class Seal(nn.Module):
     def _superpixels(self, batch: Batch, said: _Said) -> Float[Tensor, ""]:
         """SLidR's contrast; pixels without a segment take no part."""
         segments = Segments.of(batch)
-        pairs = segments.pairs(batch)
-        points, count = group_mean(said.at(pairs.row), pairs.group, segments.n_groups)
+        points, count = segments.point_means(batch, said.cells, said.values)
         grids = self.teacher(batch.images).detach().to(self.pixel_head.weight.dtype)
         pixels = segments.pixel_means(self.pixel_head(grids))
         kept = count > 0
@@ -142,10 +143,5 @@ def point_terms(
     """
     inside = torch.nonzero(group >= 0).squeeze(1)
     named, place = torch.unique(group[inside], return_inverse=True)
-    logits = (segments[named] / temperature) @ points.T
+    logits = products(segments[named] / temperature, points)
     return logits.logsumexp(1)[place] - logits[place, inside]
-
-
-def _now(batch: Batch) -> Bool[Tensor, " rows"]:
-    own = [scan.anchor == number for number, scan in enumerate(batch.scans)]
-    return torch.tensor(own, device=batch.view.device)[batch.view]

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lima_bench.lima.api import Batch, Loss, Student, Teacher
-from lima_bench.lima.losses import full_precision, unit, widen
+from lima_bench.lima.losses import products, unit, widen
 from lima_bench.lima.methods.cards.st_slidr import StSlidrSettings
 from lima_bench.lima.segments import Segments, superpoint_means
 
@@ -40,8 +40,7 @@ class StSlidr(nn.Module):
         pixels = segments.pixel_means(self.pixel_head(grids.to(self.pixel_head.weight.dtype)))
         looks = unit(segments.cell_means(grids))
         kept = (count > 0) & looks.any(1)
-        with full_precision(looks.device):
-            similarity = looks[kept] @ looks[kept].T
+        similarity = products(looks[kept], looks[kept])
         return Loss(contrast=tolerant_nce(points[kept], pixels[kept], similarity, self.settings))
 
 
@@ -61,8 +60,7 @@ def tolerant_nce(
     """
     if len(anchors) == 0:
         return (anchors.sum() + candidates.sum()) * 0.0
-    with full_precision(anchors.device):
-        logits = (widen(anchors) / settings.temperature) @ widen(candidates).T
+    logits = products(widen(anchors) / settings.temperature, candidates)
     kept = _kept_share(similarity, settings).to(logits.dtype)
     scaled = logits * kept
     if settings.tolerance == "hard" and settings.drop_mode == "remove":

@@ -3,9 +3,10 @@
 Points are averaged over each semantic class of a scan. The mean must single out, among all classes
 of all samples of the batch, the mean image feature of its class (spatial), the same class in a
 cloud with earlier sweeps (dense to sparse), and the same class in the keyframes before and after
-(temporal). Every cloud is augmented by itself; images are not mirrored, so that teacher features
-can be kept. Source: the authors' released code, as read in methods-temporal 2.1 to 2.3. There each
-cloud enters the network alone; here all share a forward pass, so BatchNorm sees them together.
+(temporal). Every cloud is augmented by itself; whether images are mirrored, as published, says the
+recipe: only without can teacher features be kept. Source: the authors' released code, as read in
+methods-temporal 2.1 to 2.3. There each cloud enters the network alone; here all share a forward
+pass, so BatchNorm sees them together.
 """
 
 from __future__ import annotations

@@ -14,12 +14,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from lima_bench.lima.api import Batch, Loss, Student, Teacher, sample_pixels
 from lima_bench.lima.company import Company
 from lima_bench.lima.cycle import best_matches, round_trips
+from lima_bench.lima.draws import drawn, some
 from lima_bench.lima.losses import info_nce, mean_or_zero, unit
 from lima_bench.lima.methods.cards.tricc import TriccSettings
 from lima_bench.lima.pooling import group_mean
@@ -63,8 +64,9 @@ class Tricc(nn.Module):
         """P to P' to P2, from voxels that are drawn in each scan."""
         terms = [seen.match[:0].sum(dim=1)]
         for here, there in seen.frames():
-            drawn = here.start + self._draw(here.stop - here.start, seen.match.device)
-            start, end = take_rows(seen.match, drawn), take_rows(seen.match_again, drawn)
+            n_here = here.stop - here.start
+            walkers = here.start + drawn(n_here, self.settings.walks, seen.match.device)
+            start, end = take_rows(seen.match, walkers), take_rows(seen.match_again, walkers)
             through = seen.match_slow[there]
             terms.append(round_trips(start, through, end, self.settings.cycle_temperature))
         return mean_or_zero(torch.cat(terms))
@@ -77,9 +79,9 @@ class Tricc(nn.Module):
         terms = [(seen.match[:0] + features.flatten(0, 2)[:0]).sum(dim=1)]
         for here, there in seen.frames():
             ours = torch.nonzero((number >= here.start) & (number < here.stop)).squeeze(1)
-            drawn = ours[self._draw(len(ours), ours.device)]
-            pixels = sample_pixels(features, batch.pairs.chosen(pair[drawn]), batch.images.size)
-            points = take_rows(seen.match, number[drawn])
+            chosen = some(ours, self.settings.walks)
+            pixels = sample_pixels(features, batch.pairs.at(pair[chosen]), batch.images.size)
+            points = take_rows(seen.match, number[chosen])
             through = seen.match_next[there]
             terms.append(
                 round_trips(unit(pixels), through, points, self.settings.cycle_temperature)
@@ -119,12 +121,6 @@ class Tricc(nn.Module):
         best = best[score[best] > -torch.inf]
         features = take_rows(seen.contrast_next, matched[best])
         return torch.zeros_like(seen.contrast).index_copy(0, best, features)
-
-    def _draw(self, n: int, device: torch.device) -> Int[Tensor, " drawn"]:
-        """Which of n walk: all if they are few, else some at random."""
-        if n <= self.settings.walks:
-            return torch.arange(n, device=device)
-        return torch.randperm(n)[: self.settings.walks].to(device)
 
     @staticmethod
     def company(settings: TriccSettings) -> Company:

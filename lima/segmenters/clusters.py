@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from lima_bench.common.seeds import derive_seed
 from lima_bench.datasets.sample import Camera, Float64, Int64
 from lima_bench.lima.features import Grids, standardise
+from lima_bench.lima.kmeans import settled
 from lima_bench.lima.losses import unit
 from lima_bench.lima.segmenters.catalogue import KmeansSettings, RegionsSettings
 
@@ -141,20 +142,12 @@ def connected(ids: Int64, *, least_share: float, most: int) -> Int64:
 def spherical_kmeans(vectors: Float64, n_clusters: int, rng: np.random.Generator) -> Float64:
     """Centres (clusters, D), unit vectors, of the clusters of unit vectors; largest cluster first.
 
-    Begins with k-means++ by cosine; a centre that loses all its vectors stays where it is.
+    Begins with k-means++ by cosine.
     """
-    centres = _first_centres(vectors, n_clusters, rng)
-    for _ in range(ROUNDS):
-        nearest = np.argmax(vectors @ centres.T, axis=1)
-        total = np.zeros_like(centres)
-        np.add.at(total, nearest, vectors)
-        length = np.linalg.norm(total, axis=1, keepdims=True)
-        moved = np.where(length > 0, total / np.where(length > 0, length, 1), centres)
-        if np.array_equal(moved, centres):
-            break
-        centres = moved
-    sizes = np.bincount(np.argmax(vectors @ centres.T, axis=1), minlength=len(centres))
-    ordered: Float64 = centres[np.argsort(-sizes, kind="stable")]
+    found = torch.from_numpy(vectors)
+    centres = settled(found, torch.from_numpy(_first_centres(vectors, n_clusters, rng)), ROUNDS)
+    sizes = torch.bincount((found @ centres.T).argmax(1), minlength=len(centres))
+    ordered: Float64 = centres[torch.argsort(sizes, descending=True, stable=True)].numpy()
     return ordered
 
 

@@ -57,7 +57,7 @@ def method_object(card: MethodCard) -> dict[str, Any]:
 def _cells(card: MethodCard) -> tuple[str, ...]:
     dagger = _DAGGER if card.reconstruction else ""
     title = f"{card.title}{dagger}, {card.venue}".rstrip(", ")
-    frames = f"{_frames(card)} (any)" if _is_settable(card) else str(_frames(card) or _NONE)
+    frames = f"{_frames(card) or _NONE}{_range(card)}"
     if not card.is_built:
         return (card.name, title, frames, "", "", "(not built yet)")
     teacher = "yes" if "features" in card.needs else _NONE
@@ -74,6 +74,15 @@ def _frames(card: MethodCard) -> int | None:
 
 def _is_settable(card: MethodCard) -> bool:
     return "frames" in card.settings.model_fields
+
+
+def _range(card: MethodCard) -> str:
+    """Which other numbers of frames its settings allow; nothing where they have none."""
+    if not _is_settable(card):
+        return ""
+    bounds = card.settings.model_fields["frames"].metadata
+    most = next((bound.le for bound in bounds if hasattr(bound, "le")), None)
+    return " (any)" if most is None else f" (1 to {most})"
 
 
 def _needs(card: MethodCard) -> list[str]:

@@ -98,15 +98,20 @@ def _work(
         commit=commit,
         dirty=dirty,
     )
-    if any(step.job.key in plan.timed for step in plan.todo):
+    if manner.executor == "inline" and any(step.job.key in plan.timed for step in plan.todo):
         compile_ahead()
-    executor = make_executor(manner.executor, jobs, [*PRELOAD, *module_names()])
+    executor = make_executor(manner.executor, jobs, preload())
     listener = make_listener(quiet=manner.quiet or manner.as_json)
     return session, execute(plan, setup, executor, listener)
 
 
+def preload() -> list[str]:
+    """Modules that workers find loaded, in this order."""
+    return [*PRELOAD, *module_names(), "lima_bench.suites.executors.warmed"]
+
+
 def compile_ahead() -> None:
-    """Have numba's machine code on disk before times are taken.
+    """Have numba's machine code on disk before times are taken in this process.
 
     Otherwise the first job after a change of code compiles it, and its time and memory would be
     the compiler's. In a process of its own, whose memory is no job's.

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from lima_bench.common.errors import UserError
 from lima_bench.lima.align import PlacedCloud
@@ -200,7 +201,7 @@ def test_damage_is_told(tmp_path):
     (store.folder / "labels.bin").write_bytes(b"123")
     with pytest.raises(UserError, match="3 bytes, expected 10"):
         Clusters(store.folder).lookup(["a"], [5])
-    with pytest.raises(UserError, match="no cached clusters"):
+    with pytest.raises(UserError, match="Nothing is cached here"):
         Clusters(tmp_path / "nowhere").lookup(["a"], [5])
 
 
@@ -232,3 +233,21 @@ def test_a_real_scan_has_ground_and_instances(samples):
     labels = pseudo_instances(PlacedCloud(points, np.eye(4)), ground, [], INSTANCES)
     assert labels.max() + 1 == INSTANCES.most
     assert (labels[ground] == -1).all()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"ground": {"tries": 0}},
+        {"ground": {"distance_m": -1}},
+        {"ground": {"tilt_deg": 91}},
+        {"segments": {"min_samples": 0}},
+        {"pseudo_instances": {"radius_m": 0}},
+        {"pseudo_instances": {"smallest": 20, "largest": 10}},
+        {"pseudo_instances": {"most": 0}},
+    ],
+    ids=str,
+)
+def test_settings_that_can_find_nothing_are_refused(settings):
+    with pytest.raises(ValidationError):
+        ClusterSettings.model_validate(settings)

@@ -233,8 +233,27 @@ def test_invariant_6_mixed_rows_meet_the_targets_of_their_points(way):
                 terms[view >= 2].append((s / s.norm() - q / q.norm()).norm())
         loss = lima(batch)
         assert terms[True]
-        torch.testing.assert_close(loss.terms["distill"], torch.stack(terms[False]).mean())
-        torch.testing.assert_close(loss.terms["mix"], 0.3 * torch.stack(terms[True]).mean())
+        expected = {
+            "distill": torch.stack(terms[False]).mean(),
+            "mix": 0.3 * torch.stack(terms[True]).mean(),
+        }
+        assert dict(loss).keys() == expected.keys()
+        for name, value in loss:
+            torch.testing.assert_close(value, expected[name])
+        by_hand = _gradients(lima, sum(expected.values()))
+        for ours, theirs in zip(_gradients(lima, loss.total), by_hand, strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-8, atol=1e-12)
+
+
+def test_gradients_reach_student_and_head_and_nothing_else():
+    """Nothing is learnt on the image side, and both terms teach all that learns."""
+    lima = _method()
+    trained = {name for name, weight in lima.named_parameters() if weight.requires_grad}
+    assert {n for n in trained if not n.startswith("student.")} == {"head.weight", "head.bias"}
+    weights = [weight for name, weight in lima.named_parameters() if name in trained]
+    for name, value in lima(_steps(lima)[0]):
+        found = torch.autograd.grad(value, weights, retain_graph=True)
+        assert all(gradient.any() for gradient in found), name
 
 
 def test_invariant_6_mixtures_are_chosen_from_coordinates_only():

@@ -192,12 +192,13 @@ def test_a_deep_head_has_one_hidden_layer():
     batch = _batch(method, _drives(), 0)
     targets = method.targets(batch)
     values = method.student(batch.voxels)
-    hidden = (values @ method.lift[0].weight.T + method.lift[0].bias).clamp(min=0)
-    predicted = (hidden @ method.head.weight.T + method.head.bias)[targets.point]
+    first, _ = method.head.hidden
+    hidden = (values @ first.weight.T + first.bias).clamp(min=0)
+    predicted = (hidden @ method.head.last.weight.T + method.head.last.bias)[targets.point]
     unit = [v / v.norm(dim=1, keepdim=True) for v in (predicted, targets.features)]
     expected = (unit[0] - unit[1]).norm(dim=1).mean()
     torch.testing.assert_close(method(batch).total, expected)
-    assert method.lift[0].out_features == 2048
+    assert first.out_features == 2048
 
 
 def test_one_target_per_voxel_is_the_mean_of_its_points_targets():

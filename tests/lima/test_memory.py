@@ -2,6 +2,7 @@
 
 import io
 
+import pytest
 import torch
 
 from lima_bench.lima.batch import PairIndex
@@ -69,14 +70,21 @@ def test_streams_are_told_apart_whatever_their_order_in_the_batch():
     assert _indices(handed["b"]) == [10, 11]
 
 
-def test_two_streams_may_walk_one_recording():
+@pytest.mark.parametrize("starts", [(0, 20), (20, 0)])
+def test_two_streams_may_walk_one_recording(starts):
+    """The one that begins ahead does not take over the other's memory, whichever comes first."""
     bank = MemoryBank(2)
     for step in range(3):
-        late = bank.visit("a", 20 + step, _frame(20 + step))
-        early = bank.visit("a", step, _frame(step))
+        handed = {n: _indices(bank.visit("a", n + step, _frame(n + step))) for n in starts}
         bank.end_step()
-    assert _indices(late) == [20, 21]
-    assert _indices(early) == [0, 1]
+        assert handed == {n: [n + past for past in range(step)] for n in starts}
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_leap_beyond_the_window_starts_anew(stride):
+    for ahead in (2 * stride, 2 * stride + 1):
+        *_, handed = _walk(MemoryBank(2, stride), ("a", 0), ("a", 1), ("a", 1 + ahead))
+        assert bool(handed) == (ahead == 2 * stride)
 
 
 def test_two_frames_of_one_recording_in_one_step_follow_each_other():

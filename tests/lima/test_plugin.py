@@ -136,6 +136,18 @@ def test_a_plug_in_may_ask_for_masks():
     )
 
 
+def test_a_plug_in_may_ask_for_clusters_and_tell_what_it_sees():
+    facts = {"needs": ("clusters",), "clusters": "segments", "frames": 2, "heads_2d": "linear"}
+
+    @register_method("clustered", version=1, settings=Settings, **facts)
+    class Clustered(nn.Module):
+        """Never run."""
+
+    card = METHODS.get("clustered")
+    assert card.title == "clustered"
+    assert {name: getattr(card, name) for name in facts} == facts
+
+
 def test_files_of_one_name_do_not_meet(tmp_path):
     for folder, value in (("one", 1), ("two", 2)):
         (tmp_path / folder).mkdir()
@@ -217,6 +229,25 @@ class _TrainsTeacher(_Sound):
         return sample_pixels(self.teacher(batch.images), batch.pairs, batch.images.size)
 
 
+class _WearsTheTeacherOut(_Sound):
+    def pixels(self, batch):
+        with torch.no_grad():
+            self.teacher.gain.mul_(0.99)
+        return super().pixels(batch)
+
+
+class _NeedsTwoScans(_Sound):
+    def forward(self, batch):
+        assert batch.scans[1].stop > 0
+        return super().forward(batch)
+
+
+class _NeedsSegments(_Sound):
+    def forward(self, batch):
+        ids = batch.images.superpixels
+        return Loss(pull=super().forward(batch).total * ids[ids >= 0].double().mean())
+
+
 class _ForgetsStudent(_Sound):
     def features(self, batch):
         return super().features(batch).detach()
@@ -270,7 +301,10 @@ class _PlansByChance(_Sound):
     ("method", "caught"),
     [
         (_TrainsTeacher, "no gradient reaches the teacher"),
+        (_WearsTheTeacherOut, "a step moves the student and not the teacher"),
         (_ForgetsStudent, "gradients reach the student"),
+        (_NeedsTwoScans, "a batch of one scan is survived"),
+        (_NeedsSegments, "a batch without superpixels is survived"),
         (_Gambles, "the same seed gives the same loss"),
         (_LearnsInSurveys, "a survey changes no weight"),
         (_PlansByChance, "the same seed gives the same loss"),

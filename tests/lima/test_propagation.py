@@ -10,7 +10,7 @@ from lima_bench.lima import blocks
 from lima_bench.lima.align import PlacedCloud, nearest
 from lima_bench.lima.cross_view import Sight
 from lima_bench.lima.methods.cards.lima import LimaSettings
-from lima_bench.lima.propagation import Past, fill_targets, target_points
+from lima_bench.lima.propagation import Past, averaged_by_voxel, fill_targets, target_points
 
 RULES = ["mean", "max", "decay", "sim_gate", "softmax_sim"]
 
@@ -160,3 +160,11 @@ def test_without_a_past_nothing_changes():
     point, features = _propagate(now, cloud, [], LimaSettings())
     assert torch.equal(point, now.point)
     assert torch.equal(features, now.grids)
+
+
+def test_rows_beyond_a_bounded_grid_have_no_voxel_to_share():
+    rows, met = torch.tensor([0, 1, 2, 4]), torch.tensor([0, 1, 2, 3])
+    voxel = torch.tensor([-1, 7, 7, 3, -1])
+    features = torch.tensor([[9.0], [1.0], [3.0], [9.0]])
+    row, target, mean = averaged_by_voxel(rows, met, voxel, features)
+    assert (row.tolist(), target.tolist(), mean.tolist()) == ([1], [0], [[2.0]])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from lima_bench.suites.expand import Expansion, expand
 from lima_bench.suites.known import PLANNED_DATASETS, TASKS, DatasetFacts, Known, Task
 from lima_bench.suites.load import load
 
+Call = Callable[..., tuple[int, str, str]]
 BUILT = ("random", "slidr", "scalr", "lima")
 
 
@@ -50,6 +52,28 @@ def _known_with(
         conventions=("every-nth", "first", "other"),
         tasks={**TASKS, "detect": Task("detection")},
     )
+
+
+@pytest.fixture
+def command_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Call:
+    """Run a command line in this process; gives exit code, standard output, standard error."""
+    from lima_bench.suites import cli
+
+    monkeypatch.chdir(tmp_path)
+    for name in ("LIMA_BENCH_STORE", "LIMA_BENCH_DATA", "LIMA_BENCH_WEIGHTS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", "160")
+
+    def run(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["lima-bench", *words])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        out, err = capsys.readouterr()
+        return int(caught.value.code or 0), out, err
+
+    return run
 
 
 @pytest.fixture

@@ -50,8 +50,8 @@ def through_the_command_line(store: str) -> None:
     from lima_bench.suites import cli
     from lima_bench.suites.verbs import run
 
-    run.STAGE_FUNCTIONS, run.PRELOAD = fake_stages.STAGES, ("lima_bench.suites.observe",)
-    run.module_names = list
+    run.STAGE_FUNCTIONS = fake_stages.STAGES
+    run.preload = lambda: ["lima_bench.suites.observe"]
     words = ["run", "table1", "--only", "random", "--columns", "nus-lp", "--store", store]
     sys.argv = ["lima-bench", *words]
     cli.main()

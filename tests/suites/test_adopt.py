@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +16,6 @@ from lima_bench.lima.checkpoint import save_student
 from lima_bench.lima.recipes import StudentSettings
 from lima_bench.lima.student import Student
 from lima_bench.results.store import Store
-from lima_bench.suites import cli
 from lima_bench.suites.adopted import read_adopted
 from lima_bench.suites.executors.inline import InlineExecutor
 from lima_bench.suites.known import BACKBONES
@@ -53,27 +51,10 @@ def ours(path: Path, settings: StudentSettings = SMOKE, seed: int = 0) -> Path:
 
 
 @pytest.fixture
-def call(
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    tmp_path: Path,
-    fake_stages: dict[str, str],
-) -> Call:
-    """Run a command line in this process; gives exit code, standard output, standard error."""
-    monkeypatch.chdir(tmp_path)
-    for name in ("LIMA_BENCH_STORE", "LIMA_BENCH_DATA", "LIMA_BENCH_WEIGHTS"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("COLUMNS", "160")
+def call(command_line: Call, monkeypatch: pytest.MonkeyPatch, fake_stages: dict[str, str]) -> Call:
+    """`command_line`, where nothing is trained."""
     monkeypatch.setattr(run_verb, "STAGE_FUNCTIONS", fake_stages)
-
-    def run(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["lima-bench", *words])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        out, err = capsys.readouterr()
-        return int(caught.value.code or 0), out, err
-
-    return run
+    return command_line
 
 
 @pytest.fixture

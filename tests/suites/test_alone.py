@@ -16,7 +16,7 @@ import pytest
 
 from lima_bench.results.record import Record
 from lima_bench.results.store import Store
-from lima_bench.suites import cli, work
+from lima_bench.suites import work
 from lima_bench.suites.presence import Presence
 from lima_bench.suites.verbs import run as run_verb
 
@@ -28,30 +28,18 @@ DRIVER = Path(__file__).with_name("driver.py")
 
 @pytest.fixture
 def call(
+    command_line: Call,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
     fake_stages: dict[str, str],
 ) -> Call:
-    """Run a command line in this process; gives exit code, standard output, standard error."""
-    monkeypatch.chdir(tmp_path)
-    for name in ("LIMA_BENCH_STORE", "LIMA_BENCH_DATA", "LIMA_BENCH_WEIGHTS"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("COLUMNS", "160")
+    """`command_line`, where nothing is trained or compiled and nobody else works."""
     monkeypatch.setattr(run_verb, "STAGE_FUNCTIONS", fake_stages)
     monkeypatch.setattr(run_verb, "compile_ahead", lambda: None)
     meeting = tmp_path / "tmp"
     meeting.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(meeting))
-
-    def run(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["lima-bench", *words])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        out, err = capsys.readouterr()
-        return int(caught.value.code or 0), out, err
-
-    return run
+    return command_line
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,6 @@ import pytest
 
 from lima_bench.datasets.api import DATASETS
 from lima_bench.lima.methods.catalogue import METHODS
-from lima_bench.suites import cli
 from lima_bench.suites.verbs import run as run_verb
 
 Call = Callable[..., tuple[int, str, str]]
@@ -25,31 +24,14 @@ SMALL = ("--only", "random,scalr,lima,seal", "--columns", "nus-lp,nus-1%,waymo-1
 
 
 @pytest.fixture
-def call(
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    tmp_path: Path,
-    fake_stages: dict[str, str],
-) -> Call:
-    """Run a command line in this process; gives exit code, standard output, standard error."""
-    monkeypatch.chdir(tmp_path)
-    for name in ("LIMA_BENCH_STORE", "LIMA_BENCH_DATA", "LIMA_BENCH_WEIGHTS"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("COLUMNS", "160")
+def call(command_line: Call, monkeypatch: pytest.MonkeyPatch, fake_stages: dict[str, str]) -> Call:
+    """`command_line`, where nothing is trained and some things are not built."""
     monkeypatch.setattr(run_verb, "STAGE_FUNCTIONS", fake_stages)
     # As if a data set and a method of the table were not built yet: what that prints is tested.
     monkeypatch.delitem(DATASETS._entries, "waymo")
     planned = METHODS.get("seal").model_copy(update={"implementation": ""})
     monkeypatch.setitem(METHODS._entries, "seal", planned)
-
-    def run(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["lima-bench", *words])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        out, err = capsys.readouterr()
-        return int(caught.value.code or 0), out, err
-
-    return run
+    return command_line
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +21,6 @@ from pyarrow import parquet
 from lima_bench.datasets.world import spec as specs
 from lima_bench.datasets.world.build import build_world
 from lima_bench.datasets.world.spec import WorldSpec
-from lima_bench.suites import cli
 
 Break = Callable[[Path, "Written"], Path]
 Call = Callable[..., tuple[int, str, str]]
@@ -214,23 +212,11 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 
 @pytest.fixture
-def call(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Call:
-    """Run a command line in this process; gives exit code, standard output, standard error."""
-    monkeypatch.chdir(tmp_path)
-    for name in ("LIMA_BENCH_STORE", "LIMA_BENCH_DATA", "COLUMNS"):
-        monkeypatch.delenv(name, raising=False)
+def call(command_line: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Call:
+    """`command_line`, with a cache of its own."""
+    monkeypatch.delenv("COLUMNS")
     monkeypatch.setenv("LIMA_BENCH_CACHE", str(tmp_path / "cache"))
-
-    def run(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["lima-bench", *words])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        out, err = capsys.readouterr()
-        return int(caught.value.code or 0), out, err
-
-    return run
+    return command_line
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +11,6 @@ import pytest
 from lima_bench.common.hashing import digest
 from lima_bench.datasets.api import DATASETS, Card, Frame
 from lima_bench.results.store import Store
-from lima_bench.suites import cli
 from lima_bench.suites.session import Request, open_session
 
 Call = Callable[..., tuple[int, str, str]]
@@ -52,24 +50,11 @@ class Counted:
 
 
 @pytest.fixture
-def call(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Call:
-    """Run a command line in this process; gives exit code, standard output, standard error."""
-    monkeypatch.chdir(tmp_path)
-    for name in ("LIMA_BENCH_STORE", "LIMA_BENCH_DATA"):
-        monkeypatch.delenv(name, raising=False)
+def call(command_line: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Call:
+    """`command_line`, with a data set whose frames are only counted."""
     monkeypatch.setattr(DATASETS, "_entries", {**DATASETS._entries, "counted": Counted})
     (tmp_path / "data" / "counted").mkdir(parents=True)
-
-    def run(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["lima-bench", *words])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        out, err = capsys.readouterr()
-        return int(caught.value.code or 0), out, err
-
-    return run
+    return command_line
 
 
 def lines_of(text: str, name: str) -> dict[tuple[str, str], dict]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import pytest
+from pydantic import Field
 
 from lima_bench.lima.methods.card import MethodCard
 from lima_bench.lima.recipes import Settings
@@ -12,6 +15,10 @@ from lima_bench.suites.verbs.methods import method_lines, method_object
 class Long(Settings):
     frames: int = 6
     must: int
+
+
+class Short(Settings):
+    frames: Annotated[int, Field(ge=1, le=4)] = 3
 
 
 CARDS = {
@@ -24,6 +31,8 @@ CARDS = {
                         implementation="x:y"),
     "blobs": MethodCard(name="blobs", title="Blobs", needs=("clusters",),
                         clusters="pseudo_instances", implementation="x:y"),
+    "short": MethodCard(name="short", title="Short", settings=Short, needs=(),
+                        implementation="x:y"),
     "later": MethodCard(name="later", title="Later", frames=2),
 }  # fmt: skip
 
@@ -43,6 +52,7 @@ def row(name: str) -> str:
             ["Masks†", "3", "yes", "linear",
              "superpixels (semantic), sweeps, neighbouring keyframes"],
         ),
+        ("short", ["Short", "3 (1 to 4)", "–", "–", "–"]),
         ("blobs", ["Blobs", "1", "–", "–", "clusters (pseudo instances)"]),
         ("later", ["Later", "2", "(not built yet)"]),
     ],

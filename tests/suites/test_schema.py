@@ -113,6 +113,15 @@ def test_faults_of_a_row(entry: str, expected: str, known: Known, write_suite) -
     assert expected in complaint(write_suite(f"{HEAD}rows:\n  - {entry}\n{COLUMNS}"), known)
 
 
+def test_a_row_may_ask_for_more_frames_than_its_method_takes(known_with, write_suite) -> None:
+    """The row's own number is held to the method's settings, like one among them."""
+    known = known_with(("superflow",))
+    for entry, place in (("frames: 4", "frames"), ("settings: {frames: 4}", "settings.frames")):
+        path = write_suite(f"{HEAD}rows:\n  - id: a\n    method: superflow\n    {entry}\n{COLUMNS}")
+        expected = f"rows[0].{place} = 4\n  Input should be less than or equal to 3."
+        assert expected in complaint(path, known)
+
+
 def test_unknown_suites_and_profiles_have_a_nearest_name(known: Known) -> None:
     assert 'There is no suite "tabel1". Did you mean "table1"?' in complaint("tabel1", known)
     wrong = complaint("table1", known, profile="embeded")

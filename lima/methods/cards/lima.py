@@ -20,6 +20,11 @@ Partner = Literal["different", "same"]
 class LimaSettings(Settings):
     """LiMA; every axis the paper leaves open, with the default that its figure suggests.
 
+    The paper states six frames, past ones; all other values are assumed (methods-temporal 3.2).
+    Of the axes that are named there two are missing: windows of sweeps and camera sweeps instead
+    of keyframes, and leaving out what moves by boxes or scene flow, which would look at labels.
+    Whether images are mirrored is not set here but in the recipe (`PretrainRecipe.images`).
+
     Attributes:
         frames: Frames that a target is made from, the current one included.
         window: Look at ``past`` frames only, or ``centred``: half of the others (rounded down) are
@@ -29,16 +34,17 @@ class LimaSettings(Settings):
             one recording in time and remembers. ``random``: frames are drawn in any order, as for
             every other method, and the window comes along with each; see
             `lima_bench.lima.methods.lima` for what that costs.
-        cva: How cameras that see the same point are unified; ``off`` keeps one term per camera.
+        cva: How cameras that see the same point are unified; ``off`` keeps one term per camera,
+            and of a past point the feature of its first camera.
         occlusion: ``zbuffer`` drops pairs whose point lies behind what an eighth of the image's
             resolution shows there; see `lima_bench.lima.occlusion`.
         align: How a past feature finds its point: the nearest past point, the mean of the past
             points in the same voxel, or the past images at the place where the point would be.
-        radius_m: ``nn``: a past point farther than this lends nothing; assumed.
-        voxel_m: ``voxel``: edge of a voxel in the current LiDAR frame; assumed.
+        radius_m: ``nn``: a past point farther than this lends nothing.
+        voxel_m: ``voxel``: edge of a voxel in the current LiDAR frame.
         pool: How current and past features become one target.
-        decay: ``decay``: weight per frame of age; assumed.
-        sim_threshold: ``sim_gate``: least cosine with the current feature; assumed.
+        decay: ``decay``: weight per keyframe of age.
+        sim_threshold: ``sim_gate``: least cosine with the current feature.
         coverage: Supervise points that the cameras see now, or also those that memory covers.
         targets: One per point, or their mean per ``voxel`` of the student's input.
         head: One ``linear`` layer, or an ``mlp`` with one hidden layer of 2048, as ScaLR+ has.
@@ -115,4 +121,5 @@ CARD = MethodCard(
     implementation="lima_bench.lima.methods.lima:Lima",
     settings=LimaSettings,
     order="streams",
+    note="no code of it was published: what its figure leaves open is assumed, see `ablation`",
 )

@@ -19,13 +19,6 @@ SIZE = (28, 56)
 
 
 @pytest.fixture(scope="module")
-def teacher():
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return Teacher(TEACHERS.get("tiny"), tiny())
-
-
-@pytest.fixture(scope="module")
 def grids(source, teacher, tmp_path_factory):
     folder = tmp_path_factory.mktemp("cache") / "grids"
     return build_grids(teacher, source, SIZE, False, folder, batch_size=4)
@@ -119,5 +112,5 @@ def test_unsuitable_size_is_refused_before_any_work(teacher, tmp_path):
 
 
 def test_missing_folder_tells_remedy(tmp_path):
-    with pytest.raises(UserError, match="no cached images"):
+    with pytest.raises(UserError, match="Nothing is cached here"):
         Grids.open(tmp_path / "nowhere")

@@ -71,7 +71,7 @@ def test_truncated_file_tells_which(source, cameras, tmp_path):
 
 
 def test_missing_folder_tells_remedy(tmp_path):
-    with pytest.raises(UserError, match="no cached images"):
+    with pytest.raises(UserError, match="Nothing is cached here"):
         Superpixels.open(tmp_path / "nowhere")
 
 

@@ -12,6 +12,8 @@ from PIL import Image
 
 from lima_bench.datasets.card import Card, ClassInfo, Intensity
 from lima_bench.datasets.sample import Camera, Frame, Sample, Source
+from lima_bench.lima.features import build_grids
+from lima_bench.lima.superpixels import build_superpixels
 
 SIZE = (32, 48)
 AXES = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
@@ -81,6 +83,19 @@ def make_source(tmp_path_factory):
             for index in range(length)
         ]
         return Source(card(), frames, Drives(tmp_path_factory.mktemp("pictures"), n_points).load)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def cached(teacher, tmp_path_factory):
+    """``cached(source)``: a folder with ``grids`` and ``superpixels`` of its pictures."""
+
+    def make(source: Source) -> Path:
+        folder = tmp_path_factory.mktemp("caches")
+        build_grids(teacher, source, SIZE, False, folder / "grids")
+        build_superpixels(source, SIZE, 8, folder / "superpixels")
+        return folder
 
     return make
 

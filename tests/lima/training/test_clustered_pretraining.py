@@ -14,7 +14,6 @@ from lima_bench.lima.batching import ImageInputs, Planner, PretrainBatches
 from lima_bench.lima.clusters.build import build_clusters
 from lima_bench.lima.clusters.kinds import KINDS
 from lima_bench.lima.clusters.store import Clusters
-from lima_bench.lima.features import build_grids
 from lima_bench.lima.methods.catalogue import METHODS
 from lima_bench.lima.methods.gcc3d import Gcc3d
 from lima_bench.lima.methods.seal import Seal
@@ -30,10 +29,6 @@ from lima_bench.lima.recipes import (
     StudentSettings,
     VoxelSettings,
 )
-from lima_bench.lima.superpixels import build_superpixels
-from lima_bench.lima.teachers.catalogue import TEACHERS
-from lima_bench.lima.teachers.load import Teacher
-from lima_bench.lima.teachers.tiny import tiny
 
 SIZE = (32, 48)
 STUDENT = StudentSettings(
@@ -56,12 +51,8 @@ def source(make_source):
 
 
 @pytest.fixture(scope="module")
-def caches(source, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("caches")
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        build_grids(Teacher(TEACHERS.get("tiny"), tiny()), source, SIZE, False, folder / "grids")
-    build_superpixels(source, SIZE, 8, folder / "superpixels")
+def caches(source, cached):
+    folder = cached(source)
     for kind in KINDS:
         build_clusters(source, kind, CLUSTERS, folder / kind)
     return folder

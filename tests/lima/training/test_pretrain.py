@@ -12,7 +12,6 @@ from lima_bench.common.errors import UserError
 from lima_bench.common.progress import silent
 from lima_bench.lima.backbones import minkunet
 from lima_bench.lima.checkpoint import load_student, read_meta
-from lima_bench.lima.features import build_grids
 from lima_bench.lima.methods.card import MethodCard
 from lima_bench.lima.methods.catalogue import METHODS
 from lima_bench.lima.pretrain import Lesson, new_student, pretrain
@@ -26,10 +25,6 @@ from lima_bench.lima.recipes import (
     StudentSettings,
     VoxelSettings,
 )
-from lima_bench.lima.superpixels import build_superpixels
-from lima_bench.lima.teachers.catalogue import TEACHERS
-from lima_bench.lima.teachers.load import Teacher
-from lima_bench.lima.teachers.tiny import tiny
 
 SIZE = (32, 48)
 STUDENT = StudentSettings(
@@ -51,18 +46,9 @@ def source(make_source):
 
 
 @pytest.fixture(scope="module")
-def teacher():
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return Teacher(TEACHERS.get("tiny"), tiny())
-
-
-@pytest.fixture(scope="module")
-def caches(source, teacher, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("caches")
-    build_grids(teacher, source, SIZE, False, folder / "grids")
-    build_superpixels(source, SIZE, 8, folder / "superpixels")
-    return {"grids": folder / "grids", "superpixels": folder / "superpixels"}
+def caches(source, cached):
+    folder = cached(source)
+    return {name: folder / name for name in ("grids", "superpixels")}
 
 
 def _lesson(source, method: str, **changes) -> Lesson:

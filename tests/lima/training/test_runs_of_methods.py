@@ -12,7 +12,6 @@ import torch
 
 from lima_bench.common.errors import UserError
 from lima_bench.datasets.sample import Frame, Source, Sweep
-from lima_bench.lima.features import build_grids
 from lima_bench.lima.methods.cards.cleverdistiller import CleverdistillerSettings
 from lima_bench.lima.methods.cards.superflow import SuperflowSettings
 from lima_bench.lima.methods.catalogue import METHODS
@@ -25,10 +24,6 @@ from lima_bench.lima.recipes import (
     StudentSettings,
     VoxelSettings,
 )
-from lima_bench.lima.superpixels import build_superpixels
-from lima_bench.lima.teachers.catalogue import TEACHERS
-from lima_bench.lima.teachers.load import Teacher
-from lima_bench.lima.teachers.tiny import tiny
 
 SIZE = (32, 48)
 STUDENT = StudentSettings(
@@ -61,14 +56,9 @@ class _Sweeps:
 
 
 @pytest.fixture(scope="module")
-def lesson_of(make_source, tmp_path_factory):
+def lesson_of(make_source, cached):
     source: Source = replace(make_source((3, 2), n_points=150), sweeps=_Sweeps())
-    folder = tmp_path_factory.mktemp("caches")
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        teacher = Teacher(TEACHERS.get("tiny"), tiny())
-    build_grids(teacher, source, SIZE, False, folder / "grids")
-    build_superpixels(source, SIZE, 8, folder / "superpixels")
+    folder = cached(source)
 
     def make(name: str, **changes) -> Lesson:
         lesson = Lesson(

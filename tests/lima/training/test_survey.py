@@ -12,7 +12,6 @@ from torch import nn
 from lima_bench.lima import ranks
 from lima_bench.lima.api import Loss
 from lima_bench.lima.checkpoint import load_state
-from lima_bench.lima.features import build_grids
 from lima_bench.lima.loop import fit
 from lima_bench.lima.losses import mean_or_zero
 from lima_bench.lima.methods.card import MethodCard, NoSettings
@@ -28,11 +27,7 @@ from lima_bench.lima.recipes import (
     StudentSettings,
     VoxelSettings,
 )
-from lima_bench.lima.superpixels import build_superpixels
 from lima_bench.lima.survey import RollCall, n_due
-from lima_bench.lima.teachers.catalogue import TEACHERS
-from lima_bench.lima.teachers.load import Teacher
-from lima_bench.lima.teachers.tiny import tiny
 
 SIZE = (32, 48)
 STUDENT = StudentSettings(
@@ -143,13 +138,9 @@ def test_the_recipe_limits_how_many_frames_are_looked_at(source, watched, tmp_pa
 
 
 @pytest.fixture(scope="module")
-def csc(source, tmp_path_factory):
+def csc(source, cached):
     """A lesson of CSC in which superpixels stand for classes."""
-    folder = tmp_path_factory.mktemp("caches")
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        build_grids(Teacher(TEACHERS.get("tiny"), tiny()), source, SIZE, False, folder / "grids")
-    build_superpixels(source, SIZE, 8, folder / "superpixels")
+    folder = cached(source)
     settings = CscSettings(width=8, classes=20, hidden=8, refresh_every=0.34)
     return _lesson(
         source,
