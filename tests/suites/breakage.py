@@ -6,6 +6,7 @@ A further data set takes part in the tests by one line of `SETS`.
 from __future__ import annotations
 
 import pickle
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -13,7 +13,7 @@ from PIL import Image
 from lima_bench.datasets.world import spec as specs
 from lima_bench.datasets.world.build import build_world
 from lima_bench.datasets.world.spec import WorldSpec
-from tests.suites.breakage import BROKEN, SETS, spec_of
+from tests.suites.breakage import BROKEN, NUSCENES, SETS, spec_of
 
 Call = Callable[..., tuple[int, str, str]]
 
