@@ -42,6 +42,9 @@ __all__ = [
 ]
 
 
+Count = Annotated[int, Field(ge=1)]
+
+
 class Augmentation(Settings):
     """Random motions of the student's copy of the cloud, applied after pairing.
 
@@ -134,8 +137,8 @@ class Schedule(Settings):
 class Length(Settings):
     """How long to train: exactly one of epochs and steps."""
 
-    epochs: int | None = None
-    steps: int | None = None
+    epochs: Count | None = None
+    steps: Count | None = None
 
     @model_validator(mode="after")
     def _one(self) -> Self:
@@ -155,13 +158,13 @@ class TrainSettings(Settings):
     """
 
     length: Length
-    batch_size: int = 4
+    batch_size: Count = 4
     optimiser: Optimiser = Optimiser()
     schedule: Schedule = Schedule()
     augmentation: Augmentation = Augmentation()
     bn_momentum: float = 0.05
     precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
-    checkpoint_steps: int = 500
+    checkpoint_steps: Count = 500
 
 
 class MaskSource(Settings):
@@ -276,15 +279,15 @@ class PretrainRecipe(TrainSettings):
             teacher's features can be cached.
     """
 
-    image_size: tuple[int, int] = (224, 448)
+    image_size: tuple[Count, Count] = (224, 448)
     antialias: bool = False
     pair_rounding: Literal["round", "floor"] = "round"
     teacher_features: Literal["raw", "standardised"] = "raw"
-    superpixels: int = 150
+    superpixels: Count = 150
     semantic: MaskSource | None = None
     instances: MaskSource | None = None
     clusters: ClusterSettings = ClusterSettings()
-    survey_frames: Annotated[int, Field(ge=1)] | None = None
+    survey_frames: Count | None = None
     images: ImageAugmentation | None = None
 
     @property

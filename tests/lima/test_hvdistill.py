@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from pydantic import ValidationError
 
 from lima_bench.lima.backbones.catalogue import build_backbone
 from lima_bench.lima.batch import Moment
@@ -231,6 +232,21 @@ def test_only_points_in_the_box_are_shown():
     plan = Hvdistill.plan_views(HvdistillSettings(), [given], np.random.default_rng(0))
     (part,) = plan.views[0].parts
     assert part[1].tolist() == [4, *range(5, len(xyz))]
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"depth_from_m": 60.0}, "depth_to_m"),
+        ({"lowest_m": 3.0}, "lowest_m"),
+        ({"half_extent_m": 51.3}, "whole number"),
+        ({"lattice_m": 30.0}, "whole number"),
+        ({"inner": 30}, "multiple of 4"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(changes, complaint):
+    with pytest.raises(ValidationError, match=complaint):
+        HvdistillSettings(**changes)
 
 
 def test_teachers_of_any_grid_and_width_are_welcome():

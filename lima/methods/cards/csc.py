@@ -7,7 +7,9 @@ from lima_bench.lima.recipes import Settings
 
 
 class CscSettings(Settings):
-    """CSC, read from its released code; see `lima_bench.lima.methods.csc`.
+    """CSC; see `lima_bench.lima.methods.csc`.
+
+    Values: its released code (methods-spatial 6).
 
     Attributes:
         width: Of the space in which points, pixels and prototypes are compared.

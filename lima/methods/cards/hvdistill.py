@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from lima_bench.lima.methods.card import Count, Fraction, MethodCard, Positive, Share, Weight
 from lima_bench.lima.recipes import Settings
 
 Inner = Annotated[int, Field(ge=4, multiple_of=4)]
 
+WHOLE = 1e-6
+"""What a number of cells may differ from a whole one: edges are decimal fractions."""
+
 
 class HvdistillSettings(Settings):
     """HVDistill; see `lima_bench.lima.methods.hvdistill`. Lengths are metres.
+
+    Values: the released code (methods-spatial 7), but where one is said to be assumed.
 
     Attributes:
         width: Of the spaces in which features are compared.
@@ -26,7 +31,7 @@ class HvdistillSettings(Settings):
         depth_to_m: Where the last one ends.
         depth_step_m: Width of a bin.
         inner: Channels inside the depth network; None is an eighth of the teacher's width, which
-            is the published 256 for ResNet-50, and at least 32.
+            is the published 256 for ResNet-50, and at least 32: for other teachers assumed.
         half_extent_m: Points farther away in x or y are left out, and end the bird's-eye grid.
         lowest_m: Lower points are left out.
         highest_m: Higher points are left out.
@@ -51,6 +56,17 @@ class HvdistillSettings(Settings):
     lift_half_height_m: Positive = 10.0
     lattice_m: Positive = 0.1
     bn_momentum: Fraction = 0.05
+
+    @model_validator(mode="after")
+    def _ranges(self) -> Self:
+        if self.depth_to_m - self.depth_from_m < self.depth_step_m:
+            raise ValueError("depth_to_m lies at least depth_step_m beyond depth_from_m")
+        if not self.lowest_m < self.highest_m:
+            raise ValueError("lowest_m lies below highest_m")
+        cells = self.half_extent_m / (4 * self.lattice_m)
+        if round(cells) < 1 or abs(cells - round(cells)) > WHOLE:
+            raise ValueError("half_extent_m is a whole number of bird's-eye cells, 4 x lattice_m")
+        return self
 
 
 CARD = MethodCard(

@@ -7,7 +7,9 @@ from lima_bench.lima.recipes import Settings
 
 
 class SlidrSettings(Settings):
-    """SLidR, methods of CVPR 2022; see `lima_bench.lima.methods.slidr`.
+    """SLidR; see `lima_bench.lima.methods.slidr`.
+
+    Values: its released configuration (methods-spatial 1.1).
 
     Attributes:
         width: Of the space in which points and pixels are compared.

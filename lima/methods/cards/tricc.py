@@ -7,7 +7,9 @@ from lima_bench.lima.recipes import Settings
 
 
 class TriccSettings(Settings):
-    """TriCC as its shipped configuration sets it; see `lima_bench.lima.methods.tricc`.
+    """TriCC; see `lima_bench.lima.methods.tricc`.
+
+    Values: the configuration shipped with its code, cycle_slidr_minkunet (methods-spatial 4).
 
     Attributes:
         width: Of the spaces in which features are compared.

@@ -1,11 +1,14 @@
 """Learning rates against torch's own schedulers and the published end points."""
 
+from typing import Any
+
 import pytest
 import torch
+from pydantic import ValidationError
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 
 from lima_bench.common.errors import UserError
-from lima_bench.lima.recipes import Length, Schedule
+from lima_bench.lima.recipes import Length, PretrainRecipe, Schedule
 from lima_bench.lima.schedule import learning_rate, n_steps
 
 
@@ -114,7 +117,21 @@ def test_n_steps_counts_epochs_or_steps() -> None:
     assert n_steps(Length(steps=5), 7) == 5
 
 
-@pytest.mark.parametrize(("length", "per_epoch"), [(Length(steps=0), 7), (Length(epochs=2), 0)])
-def test_a_run_without_steps_is_refused(length: Length, per_epoch: int) -> None:
+def test_a_run_without_steps_is_refused() -> None:
     with pytest.raises(UserError, match="no step"):
-        n_steps(length, per_epoch)
+        n_steps(Length(epochs=2), 0)
+
+
+@pytest.mark.parametrize(
+    "nothing",
+    [
+        {"length": {"steps": 0}},
+        {"batch_size": 0},
+        {"checkpoint_steps": 0},
+        {"image_size": (0, 8)},
+        {"superpixels": 0},
+    ],
+)
+def test_recipes_of_nothing_are_refused(nothing: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="greater than or equal to 1"):
+        PretrainRecipe.model_validate({"length": {"steps": 1}, **nothing})
