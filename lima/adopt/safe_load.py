@@ -9,6 +9,7 @@ import contextlib
 import pickle
 import re
 import struct
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -113,7 +114,10 @@ def _as_bystanders() -> Iterator[None]:
 
 def _load_foreign(path: Path) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # Torch warns of pickles of another kind before it refuses them: one message is enough.
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         wanted = re.search(r"GLOBAL ([\w.]+)", str(error))
         if wanted is None:
@@ -134,6 +138,5 @@ def _load_foreign(path: Path) -> Any:
 
 
 def _damaged(path: Path) -> UserError:
-    return UserError(
-        path, "This is no whole file of weights: it is cut off or damaged.", "Get it again."
-    )
+    what = "This is no whole file of weights: it is cut off or damaged, or torch did not write it."
+    return UserError(path, what, "Get it again.")

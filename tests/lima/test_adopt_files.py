@@ -242,6 +242,13 @@ def test_a_pickle_with_code_is_refused_and_not_run(slidr: State, tmp_path: Path)
     assert not target.exists()
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_pickle_that_torch_did_not_write_is_refused_without_a_warning(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    path.write_bytes(pickle.dumps({"state_dict": {"weight": 1}}, protocol=4))
+    assert "torch did not write it" in refused(path)
+
+
 def test_no_table_at_all(tmp_path: Path) -> None:
     assert "holds a list" in refused(saved(tmp_path / "w.pt", [torch.zeros(3)]))
     assert "There is no tensor in this file" in refused(saved(tmp_path / "v.pt", {"epoch": 3}))
