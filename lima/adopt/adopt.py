@@ -21,13 +21,12 @@ from lima_bench.lima.adopt.fit import COUNTER, Fit, best_fit
 from lima_bench.lima.adopt.layouts import LAYOUTS, OURS, Layout
 from lima_bench.lima.adopt.recognise import recognise
 from lima_bench.lima.adopt.release import Release, open_release
-from lima_bench.lima.backbones.catalogue import BACKBONES, build_backbone
+from lima_bench.lima.backbones.catalogue import build_backbone
 from lima_bench.lima.checkpoint import load_student, read_meta, save_student, weights_digest
 from lima_bench.lima.recipes import StudentSettings
 from lima_bench.lima.student import Student
 
 _SHOWN = 8
-_PLANNED = ("voxelnet",)
 _PREFIX = "backbone."
 
 _ELSEWHERE = {
@@ -103,7 +102,6 @@ def converted(release: Release, layout: Layout, root: str) -> Adopted:
         UserError: Missing or surplus layers, other shapes, values that are no numbers.
     """
     tensors = release.under(root)
-    _must_be_built(release, layout)
     _refuse_others(release, layout, tensors)
     heads = tuple(layout.heads)
     fit = best_fit({n: t for n, t in tensors.items() if not n.startswith(heads)}, layout)
@@ -188,15 +186,6 @@ def _ours(name: str, tensor: Tensor, fit: Fit) -> Tensor:
     if tensor.ndim > 1:
         tensor = fit.order.ours(tensor)
     return tensor.float().contiguous()
-
-
-def _must_be_built(release: Release, layout: Layout) -> None:
-    waiting = {
-        name for name in layout.networks if name in _PLANNED and name not in BACKBONES.names()
-    }
-    if waiting:
-        what = f"This is a {', '.join(waiting)} (layout {layout.name}), which is not built yet."
-        raise UserError(release.path, what, "lima-bench list backbones")
 
 
 def _refuse_others(release: Release, layout: Layout, tensors: Mapping[str, Tensor]) -> None:

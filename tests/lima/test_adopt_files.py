@@ -20,7 +20,7 @@ from lima_bench.common.errors import UserError
 from lima_bench.lima.adopt.adopt import adopt, write_adopted
 from lima_bench.lima.adopt.fit import their_name
 from lima_bench.lima.adopt.layouts import LAYOUTS
-from lima_bench.lima.backbones.catalogue import BACKBONES, build_backbone
+from lima_bench.lima.backbones.catalogue import build_backbone
 from lima_bench.lima.checkpoint import save_student, weights_digest
 from lima_bench.lima.recipes import InputSettings, StudentSettings
 from lima_bench.lima.student import Student
@@ -263,15 +263,6 @@ def test_an_unknown_layout_says_what_is_there(tmp_path: Path) -> None:
     assert "no known layout" in said
     assert "stem.* (1)" in said and "stem.0.weight (5, 2)" in said
     assert "lima-bench" in said and "superflow" in said and "mmdet3d-spconv" in said
-
-
-def test_a_voxelnet_waits_for_its_backbone(tmp_path: Path) -> None:
-    if "voxelnet" in BACKBONES.names():
-        pytest.skip("it is built")
-    names = ("conv_input.0.weight", "conv_input.1.weight", "conv2.0.0.weight")
-    content = {"model_state": {f"backbone_3d.{name}": torch.zeros(16) for name in names}}
-    said = refused(saved(tmp_path / "w.pt", content))
-    assert "This is a voxelnet (layout openpcdet), which is not built yet." in said
 
 
 def test_a_detector(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 from lima_bench.lima.adopt.adopt import adopt, converted, write_adopted
 from lima_bench.lima.adopt.layouts import LAYOUTS, minkunet
 from lima_bench.lima.adopt.release import open_release
-from lima_bench.lima.backbones.catalogue import BACKBONES, build_backbone
+from lima_bench.lima.backbones.catalogue import build_backbone
 from lima_bench.lima.backbones.minkunet import MinkUNet, Plan, Stage
 from lima_bench.lima.checkpoint import load_student
 from lima_bench.lima.recipes import VoxelSettings
@@ -150,7 +150,6 @@ def test_bottlenecks_give_their_features(tmp_path: Path) -> None:
     assert_same(traced(network, voxels), net.trace)
 
 
-@pytest.mark.skipif("voxelnet" not in BACKBONES.names(), reason="its backbone is not built yet")
 def test_a_voxelnet_gives_their_features(tmp_path: Path) -> None:
     from lima_bench.lima.bounded import voxelise_bounded  # type: ignore[import-not-found]
     from lima_bench.lima.recipes import GridBounds  # type: ignore[attr-defined]
