@@ -17,6 +17,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
 from lima_bench.common.errors import UserError, unknown_name
+from lima_bench.datasets.detection_facts import DetectionFacts
 from lima_bench.datasets.sample import IGNORE, Int64
 
 
@@ -86,6 +87,7 @@ class Card(BaseModel):
             "detection" where there are boxes, for detection.
         sequence_shares: Share to the sequences that convention ``sequence`` takes for it.
         metric: Variant of the metric that the data set's authors use.
+        detection: What counts as a detection, where there are boxes.
         conditions: Values of `Sample.condition`; scores are also given for each.
         options: What else the reader needs to know, by name.
         protocol: ``assumed`` where no public text tells how papers split or score the set, so that
@@ -114,6 +116,7 @@ class Card(BaseModel):
     label_shares: dict[str, str] = {}
     sequence_shares: dict[str, tuple[str, ...]] = {}
     metric: str = "strict"
+    detection: DetectionFacts | None = None
     conditions: tuple[str, ...] = ()
     options: dict[str, Any] = {}
     protocol: Literal["published", "assumed"] = "published"

@@ -1,0 +1,104 @@
+"""The boxes of detection as they travel: from annotations to a head, and from a head to the metric.
+
+Offers `Objects` (truth of a frame, numpy), `Truth` (the same for a head), `Detections` (what a head
+found), `GlobalBoxes` (what the metric reads), `DetectionBatch` and `COLUMNS`.
+
+A box is nine numbers, `COLUMNS`: the middle of the box in metres; length (along the heading), width
+and height in metres; yaw in radians, 0 along x and counter-clockwise; velocity in metres per second
+along x and y, NaN where unknown. All in the LiDAR frame at the keyframe's time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from lima_bench.datasets.sample import Float32, Float64, Int64
+from lima_bench.lima.voxels import Voxels
+
+COLUMNS = ("x", "y", "z", "length", "width", "height", "yaw", "vx", "vy")
+
+
+@dataclass(frozen=True)
+class Objects:
+    """Annotated objects of one frame that detectors learn.
+
+    Attributes:
+        boxes: (B, 9) float32, `COLUMNS`.
+        label: (B,) class by the card's `detection`.
+        n_points: (B,) LiDAR points of the keyframe inside, as annotated.
+    """
+
+    boxes: Float32
+    label: Int64
+    n_points: Int64
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Objects of one frame, after augmentation, on the head's device.
+
+    Attributes:
+        boxes: `COLUMNS`.
+        label: Class by the card's `detection`.
+    """
+
+    boxes: Float[Tensor, "objects 9"]
+    label: Int[Tensor, " objects"]
+
+
+@dataclass(frozen=True)
+class Detections:
+    """What a head found in one frame, best first.
+
+    Attributes:
+        boxes: `COLUMNS`; velocity is always a number.
+        score: In 0..1.
+        label: Class by the card's `detection`.
+    """
+
+    boxes: Float[Tensor, "found 9"]
+    score: Float[Tensor, " found"]
+    label: Int[Tensor, " found"]
+
+
+@dataclass(frozen=True)
+class DetectionBatch:
+    """A few frames.
+
+    Attributes:
+        voxels: The encoder's input; one cloud per frame.
+        truth: Of each frame; empty where boxes are only looked for.
+    """
+
+    voxels: Voxels
+    truth: tuple[Truth, ...] = ()
+
+
+@dataclass(frozen=True)
+class GlobalBoxes:
+    """Boxes of many frames as the metric compares them: predictions or truth, global frame.
+
+    Attributes:
+        frame: (B,) number of the frame in the scored list.
+        centre: (B, 3) metres.
+        size: (B, 3) width, length, height in metres: the devkit's order.
+        rotation: (B, 4) unit quaternion w, x, y, z.
+        velocity: (B, 2) metres per second; NaN where unknown.
+        label: (B,) class by the card's `detection`.
+        score: (B,) in 0..1; of truth, NaN.
+        attribute: B attribute names; empty where a box has none.
+        n_points: (B,) LiDAR and RADAR points inside; of predictions, -1.
+    """
+
+    frame: Int64
+    centre: Float64
+    size: Float64
+    rotation: Float64
+    velocity: Float64
+    label: Int64
+    score: Float64
+    attribute: tuple[str, ...]
+    n_points: Int64
