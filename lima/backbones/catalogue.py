@@ -58,10 +58,13 @@ _VOXELNET_WINDOWS = (
 _TINY_WINDOWS = (
     Window(),
     Window(),
-    Window(stride=(1, 1, 2), padding=(1, 1, 0)),
+    Window(kernel=(1, 1, 3), stride=(1, 1, 2), padding=(0, 0, 0)),
     Window(kernel=(1, 1, 3), stride=(1, 1, 2), padding=(0, 0, 0)),
 )
-"""Heights as above, 40 to 1 and 41 to 2; the map keeps a quarter of the resolution."""
+"""Heights as above, 40 to 1 and 41 to 2; the map keeps a quarter of the resolution.
+
+The third looks up and down alone: with neighbours its outputs would be twice as many cells, for
+the widest layers."""
 BACKBONES: Registry[BackboneCard] = Registry("backbone")
 for _card in (
     BackboneCard("minkunet34", "MinkUNet-34", f"{_MINKUNET}:minkunet34", 96, 5, "as in SuperFlow"),
