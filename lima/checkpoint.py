@@ -94,13 +94,18 @@ def read_meta(path: Path) -> dict[str, Any]:
     return meta
 
 
-def load_student(path: Path, student: nn.Module, backbone: str | None = None) -> dict[str, Any]:
+def load_student(
+    path: Path, student: nn.Module, backbone: str | None = None, *, widened: str = ""
+) -> dict[str, Any]:
     """Fill `student` with the weights in `path`: every tensor, or none.
 
     Args:
         path: What `save_student` wrote.
         student: Changed in place.
         backbone: The network that `student` is; compared with the file's.
+        widened: Name of the weights (kernel, inputs, outputs) of a first convolution that may have
+            more inputs than the file's. The further ones come last and start at 0, so that the
+            network says what it was taught to, whatever they are fed (detection 5.2).
 
     Returns:
         The facts kept beside the weights.
@@ -120,7 +125,10 @@ def load_student(path: Path, student: nn.Module, backbone: str | None = None) ->
         raise UserError(
             path, "The weights are not those that were written.", "Delete the file and run again."
         )
-    _must_fit(path, state, student.state_dict())
+    wanted = student.state_dict()
+    if widened in state and widened in wanted:
+        state[widened] = _with_more_inputs(state[widened], wanted[widened])
+    _must_fit(path, state, wanted)
     student.load_state_dict(state)
     return meta
 
@@ -159,6 +167,15 @@ def load_state(path: Path) -> dict[str, Any]:
     """
     state: dict[str, Any] = _load(path)
     return state
+
+
+def _with_more_inputs(weights: Tensor, wanted: Tensor) -> Tensor:
+    """`weights` with inputs of weight 0 at the end, as many as `wanted` has more."""
+    missing = wanted.shape[-2] - weights.shape[-2]
+    if missing <= 0:
+        return weights
+    shape = (*weights.shape[:-2], missing, weights.shape[-1])
+    return torch.cat((weights, weights.new_zeros(shape)), dim=-2)
 
 
 def _must_exist(path: Path) -> None:

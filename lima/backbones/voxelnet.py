@@ -1,9 +1,10 @@
 """VoxelNet: a detector's sparse encoder, from voxels of a grid with bounds to a bird's-eye map.
 
-Offers `VoxelNet` and the builders that `lima_bench.lima.backbones.catalogue` names. Two published
-flavours: the plain one, which published pretraining uses, and the residual one of stock nuScenes
-detectors; their weights do not fit each other. A narrow plain one, whose map is half as coarse, is
-for the built-in world. Layers are called as in OpenPCDet (methods-spatial 10.6, detection 3.2).
+Offers `VoxelNet`, `STEM` and the builders that `lima_bench.lima.backbones.catalogue` names. Two
+published flavours: the plain one, which published pretraining uses, and the residual one of stock
+nuScenes detectors; their weights do not fit each other. A narrow plain one, whose map keeps twice
+the resolution, is for the built-in world. Layers are called as in OpenPCDet (methods-spatial 10.6,
+detection 3.2).
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ EPS, MOMENTUM = 1e-3, 0.01
 
 WIDTH = 128
 """Of the published encoders' output."""
+
+STEM = "conv_input.0.weight"
+"""The weights that look at the input; detectors feed one channel more than pretraining does."""
 
 
 class _Unit(nn.Sequential):
