@@ -29,6 +29,8 @@ FORMAT = 1
 
 _KEY = "lima_bench"
 _SHOWN = 5
+_KERNEL_AXES = 3
+"""Of a sparse convolution's weights: kernel, inputs, outputs."""
 
 
 def weights_digest(state: Mapping[str, Tensor]) -> str:
@@ -103,9 +105,9 @@ def load_student(
         path: What `save_student` wrote.
         student: Changed in place.
         backbone: The network that `student` is; compared with the file's.
-        widened: Name of the weights (kernel, inputs, outputs) of a first convolution that may have
-            more inputs than the file's. The further ones come last and start at 0, so that the
-            network says what it was taught to, whatever they are fed (detection 5.2).
+        widened: Name of a layer, such as ``conv_input``, whose convolution may have more inputs
+            than the file's. The further ones come last and start at 0, so that the network says
+            what it was taught to, whatever they are fed (detection 5.2).
 
     Returns:
         The facts kept beside the weights.
@@ -126,8 +128,9 @@ def load_student(
             path, "The weights are not those that were written.", "Delete the file and run again."
         )
     wanted = student.state_dict()
-    if widened in state and widened in wanted:
-        state[widened] = _with_more_inputs(state[widened], wanted[widened])
+    for name in state.keys() & wanted.keys():
+        if widened in name.split(".") and state[name].ndim == wanted[name].ndim == _KERNEL_AXES:
+            state[name] = _with_more_inputs(state[name], wanted[name])
     _must_fit(path, state, wanted)
     student.load_state_dict(state)
     return meta

@@ -32,8 +32,8 @@ EPS, MOMENTUM = 1e-3, 0.01
 WIDTH = 128
 """Of the published encoders' output."""
 
-STEM = "conv_input.0.weight"
-"""The weights that look at the input; detectors feed one channel more than pretraining does."""
+STEM = "conv_input"
+"""The layer that looks at the input; detectors feed it one channel more than pretraining does."""
 
 
 class _Unit(nn.Sequential):

@@ -20,7 +20,6 @@ from lima_bench.lima.student import Student
 
 BOUNDS = GridBounds(lower=(-6.4, -4.8, -5.0), upper=(6.4, 4.8, 3.0))
 GRID = VoxelSettings(kind="cartesian", size=(0.4, 0.4, 0.2), rounding="floor", bounds=BOUNDS)
-FIRST = f"backbone.{STEM}"
 FLAVOURS = ("voxelnet", "voxelnet_residual", "voxelnet_tiny")
 
 
@@ -40,7 +39,7 @@ def test_whatever_the_fifth_channel_says_the_network_says_the_same(
     name: str, tmp_path: Path
 ) -> None:
     wide = student(name, 5, seed=1)
-    load_student(saved(tmp_path, name), wide, name, widened=FIRST)
+    load_student(saved(tmp_path, name), wide, name, widened=STEM)
     rng = np.random.default_rng(0)
     xyz = (rng.normal(0, 1, (200, 3)) * [2.5, 2, 0.8]).astype(np.float32)
     narrow = voxelise_bounded(
@@ -57,8 +56,8 @@ def test_whatever_the_fifth_channel_says_the_network_says_the_same(
 
 def test_the_new_inputs_can_learn(tmp_path: Path) -> None:
     wide = student("voxelnet_tiny", 5, seed=1)
-    load_student(saved(tmp_path, "voxelnet_tiny"), wide, widened=FIRST)
-    weights = wide.get_parameter(FIRST)
+    load_student(saved(tmp_path, "voxelnet_tiny"), wide, widened=STEM)
+    weights = wide.get_parameter(f"backbone.{STEM}.0.weight")
     assert not weights[:, 4].any() and weights[:, :4].any() and weights.requires_grad
     xyz = np.float32(np.random.default_rng(0).normal(0, 1, (200, 3)))
     fed = np.hstack((xyz, xyz[:, :2]))
@@ -68,7 +67,7 @@ def test_the_new_inputs_can_learn(tmp_path: Path) -> None:
 
 def test_equal_inputs_are_taken_as_they_are(tmp_path: Path) -> None:
     other = student("voxelnet_tiny", 4, seed=1)
-    load_student(saved(tmp_path, "voxelnet_tiny"), other, "voxelnet_tiny", widened=FIRST)
+    load_student(saved(tmp_path, "voxelnet_tiny"), other, "voxelnet_tiny", widened=STEM)
     assert weights_digest(other.state_dict()) == weights_digest(
         student("voxelnet_tiny", 4).state_dict()
     )
@@ -76,7 +75,7 @@ def test_equal_inputs_are_taken_as_they_are(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("channels", "wanted", "widened"),
-    [(4, 5, ""), (5, 4, FIRST), (4, 5, "backbone.conv1.0.0.weight")],
+    [(4, 5, ""), (5, 4, STEM), (4, 5, "conv1")],
 )
 def test_nothing_is_widened_unasked_or_narrowed(
     channels: int, wanted: int, widened: str, tmp_path: Path
@@ -94,12 +93,12 @@ def test_flavours_do_not_fit_each_other(file: str, wanted: str, tmp_path: Path) 
     path, other = saved(tmp_path, file), student(wanted, 5)
     before = weights_digest(other.state_dict())
     with pytest.raises(UserError, match=f"holds a {file}, but a {wanted} is to be filled"):
-        load_student(path, other, wanted, widened=FIRST)
+        load_student(path, other, wanted, widened=STEM)
     with pytest.raises(UserError, match="tensors do not fit"):
-        load_student(path, other, widened=FIRST)
+        load_student(path, other, widened=STEM)
     assert weights_digest(other.state_dict()) == before
 
 
 def test_a_network_without_that_layer_is_compared_as_ever(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="tensors do not fit"):
-        load_student(saved(tmp_path, "voxelnet_tiny"), nn.Linear(2, 3), widened=FIRST)
+        load_student(saved(tmp_path, "voxelnet_tiny"), nn.Linear(2, 3), widened=STEM)
