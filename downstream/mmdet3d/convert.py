@@ -32,10 +32,13 @@ kernels where spconv is installed. ``spconv``: ``[out, kz, ky, kx, in]`` and the
 so, as a detector trained on spconv 2.x is saved; it is lost where tensors are copied by hand."""
 
 _SPCONV_VERSION = 2
-_OURS, _THEIRS = "backbone.", {
-    "voxelnet": LAYOUTS["mmdet3d-voxelnet"],
-    "voxelnet_residual": LAYOUTS["mmdet3d-voxelnet-residual"],
-}
+_OURS, _THEIRS = (
+    "backbone.",
+    {
+        "voxelnet": LAYOUTS["mmdet3d-voxelnet"],
+        "voxelnet_residual": LAYOUTS["mmdet3d-voxelnet-residual"],
+    },
+)
 
 PLUGIN = Layout(
     "mmdet3d-lima-bench",
