@@ -112,7 +112,7 @@ class VoxelNet(Backbone):
             UserError: The grid has no bounds, or its map is not one layer deep.
         """
         grid = _grid_of(voxels)
-        level, (width, height, depth) = self._levels(voxels)[-1], self._map_extent(grid)
+        level, (width, height, depth) = self._levels(voxels)[-1], self.map_extent(grid.extent)
         if depth != 1:
             raise UserError(
                 "student: voxels.bounds",
@@ -136,7 +136,7 @@ class VoxelNet(Backbone):
         Raises:
             UserError: The grid has no bounds.
         """
-        width, height, depth = self._map_extent(_grid_of(voxels))
+        width, height, depth = self.map_extent(_grid_of(voxels).extent)
         cells = self._encoded(voxels)
         volume = cells.features.new_zeros(voxels.n_clouds, depth, height, width, self.width)
         cloud, x, y, z = cells.level.coords.T
@@ -149,8 +149,8 @@ class VoxelNet(Backbone):
             x = stage(x)
         return x
 
-    def _map_extent(self, grid: Grid) -> Triple:
-        extent = grid.extent
+    def map_extent(self, extent: Triple) -> Triple:
+        """Cells of the map along x, y and z, of a grid that has so many."""
         for window in self.windows:
             extent = window.outputs(extent)
         return extent
