@@ -24,6 +24,7 @@ from lima_bench.suites.pictures.looks import (
     RING,
     TRUTH,
     Caption,
+    inks,
     marker_of,
     strength,
 )
@@ -116,7 +117,7 @@ def _draw_map(axes: Any, sample: Sample, card: Card) -> None:
 
 
 def _draw_truth(axes: Any, card: Card, truth: Marks) -> None:
-    """Blue; dashed where no LiDAR point lies within."""
+    """Blue; dashed where no point lies within."""
     outlines, ways = _strokes(card, truth)
     for rows, style in ((~truth.bare, "solid"), (truth.bare, (0, (2.2, 1.4)))):
         options = {"colors": TRUTH, "linestyles": [style], "zorder": 5}
@@ -130,7 +131,7 @@ def _draw_found(axes: Any, card: Card, found: Marks, least: float) -> None:
     outlines, ways = _strokes(card, found)
     alpha = strength(found.score, least)
     for lines in (outlines, ways):
-        strokes = LineCollection(list(lines), colors=FOUND, linewidths=0.9, alpha=alpha, zorder=6)
+        strokes = LineCollection(list(lines), colors=inks(FOUND, alpha), linewidths=0.9, zorder=6)
         axes.add_collection(strokes)
     _draw_signs(axes, card, found, FOUND, alpha)
 
@@ -147,12 +148,11 @@ def _strokes(card: Card, marks: Marks) -> tuple[Float64, Float64]:
 def _draw_signs(axes: Any, card: Card, marks: Marks, colour: str, alpha: Float64) -> None:
     """The sign of its class in the middle of every box."""
     places = _seen(card, marks.middle)
+    colours = inks(colour, alpha)
     for label in np.unique(marks.label).tolist():
         mine = marks.label == label
-        axes.scatter(
-            *places[mine].T, marker=marker_of(label), s=9, c=colour, alpha=alpha[mine],
-            linewidths=0, zorder=7,
-        )  # fmt: skip
+        sign = {"marker": marker_of(label), "s": 9, "linewidths": 0, "zorder": 7}
+        axes.scatter(*places[mine].T, c=colours[mine], **sign)
 
 
 def _draw_scale(axes: Any) -> None:
@@ -177,7 +177,7 @@ def _draw_legend(
         (Line2D([0, 0.13], [0.6, 0.6], color=TRUTH, **line), f"truth ({len(truth)})"),
         (
             Line2D([0, 0.13], [1.6, 1.6], color=TRUTH, linewidth=1.8, linestyle=(0, (2.2, 1.4))),
-            f"truth, no LiDAR point in it ({int(truth.bare.sum())})",
+            f"no point in it: not scored ({int(truth.bare.sum())})",
         ),
         (
             Line2D([0, 0.13], [2.6, 2.6], color=FOUND, **line),

@@ -16,6 +16,7 @@ from lima_bench.common.errors import UserError
 from lima_bench.common.files import write_atomic
 from lima_bench.datasets.api import Card, Dataset, Frame, Sample, base_of, open_dataset
 from lima_bench.downstream.detection.settings import TITLES
+from lima_bench.downstream.scores.devkit import RESULTS
 from lima_bench.suites.examine.examine import spread
 from lima_bench.suites.expand import TaughtRow
 from lima_bench.suites.job import Job, world_role
@@ -25,8 +26,7 @@ from lima_bench.suites.schema import Column
 from lima_bench.suites.session import Session
 
 STAGE = "detect"
-RESULTS = "results_nusc.json"
-"""In the artifact of a job of that stage."""
+"""Its jobs leave `RESULTS` in their artifacts."""
 
 LEAST_SCORE = 0.3
 """Predictions below are not drawn: detectors keep hundreds that they hardly believe in."""
@@ -57,16 +57,15 @@ class _Detector:
     job: Job
 
     @property
-    def kind(self) -> str:
-        """``centerpoint``, ``second``."""
-        return str(self.job.config.get("detector", ""))
+    def share(self) -> str:
+        """Of labels that it learned from: ``20%``."""
+        return self.column.labels.partition("@")[0]
 
     @property
     def name(self) -> str:
         """As printed."""
-        kind = TITLES.get(self.kind, self.kind)
-        asked = f"{self.column.labels.partition('@')[0]} of {self.column.on}"
-        return ", ".join(part for part in (self.row.title, kind, asked) if part)
+        kind = TITLES[self.job.config["detector"]]
+        return f"{self.row.title}, {kind}, {self.share} of {self.column.on}"
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,8 @@ def draw_detections(
 ) -> Drawn:
     """Draw every row's detectors, each as taught on the last of its columns that has a result.
 
-    Files are ``<suite>.<profile>.<row>.<column>.<frame>.above.{png,svg}`` and ``....cameras.png``.
+    Files are ``<suite>.<profile>.<row>.<data set>-<share>.<scene>-<frame>.above.{png,svg}`` and
+    ``....cameras.png``.
 
     Args:
         session: What was asked for; rows and columns may be narrowed.
@@ -129,20 +129,18 @@ def draw_detections(
 
 
 def _finished(session: Session) -> list[_Detector]:
-    """Of each row, data set and kind of detector the last column that has a record."""
+    """Of each row and data set the last column that has a record, with its first seed."""
     expansion = session.expansion
     rows = {taught.row.id: taught for taught in expansion.rows}
     columns = {column.id: column for column in expansion.columns}
-    found: dict[tuple[str, str, str], _Detector] = {}
+    found: dict[tuple[str, str], _Detector] = {}
     for cell in expansion.cells:
         keys = [cell.jobs[seed] for seed in expansion.seeds if seed in cell.jobs]
         jobs = [expansion.jobs[key] for key in keys]
         done = [job for job in jobs if job.stage == STAGE and session.store.get(STAGE, job.key)]
         if done:
-            new = _Detector(rows[cell.row], columns[cell.column], done[0])
-            place = (cell.row, str(new.column.on), new.kind)
-            if place not in found or found[place].job.key != new.job.key:
-                found[place] = new
+            column = columns[cell.column]
+            found[cell.row, str(column.on)] = _Detector(rows[cell.row], column, done[0])
     return list(found.values())
 
 
@@ -165,7 +163,8 @@ def _missing(results: Path, root: Path | None) -> str:
 
 def _stem(session: Session, detector: _Detector) -> str:
     loaded = session.loaded
-    parts = (loaded.suite.name, loaded.profile.name, detector.row.row.id, detector.column.id)
+    asked = f"{detector.column.on}-{detector.share}".replace(":", "-")
+    parts = (loaded.suite.name, loaded.profile.name, detector.row.row.id, asked)
     return ".".join(parts)
 
 

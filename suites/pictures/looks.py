@@ -1,6 +1,6 @@
 """How truth and predictions look in every picture. Light: no matplotlib.
 
-Offers `Caption`, `TRUTH`, `FOUND`, `marker_of`, `strength` and a few inks. Truth is blue and
+Offers `Caption`, `TRUTH`, `FOUND`, `marker_of`, `strength`, `inks` and a few colours. Truth is blue and
 predictions are red, as in figure 5 of the LiMA paper; both are told apart with every kind of colour
 vision. A prediction is the stronger the surer the detector was.
 """
@@ -49,3 +49,9 @@ def strength(score: Float64, least: float) -> Float64:
     share = np.clip((score - least) / max(1.0 - least, 1e-9), 0.0, 1.0)
     drawn: Float64 = WEAKEST + (1.0 - WEAKEST) * share
     return drawn
+
+
+def inks(colour: str, opacity: Float64) -> Float64:
+    """The colour (B, 4) of every box as red, green, blue and opacity in 0..1."""
+    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    return np.column_stack([np.tile(parts, (len(opacity), 1)), opacity])

@@ -40,7 +40,8 @@ class Marks:
             order front left, front right, back right, back left.
         label: (B,) class by the card's `detection`.
         score: (B,) in 0..1; 1 for truth.
-        bare: (B,) whether the annotation counts no LiDAR point within; of predictions, False.
+        bare: (B,) whether the annotation counts no point within, of LiDAR or RADAR, so that the metric
+            leaves it out; of predictions, False.
     """
 
     corners: Float64
@@ -77,7 +78,7 @@ def marks_of_truth(boxes: Boxes | None, facts: DetectionFacts) -> Marks:
     yaw = boxes.yaw[mine]
     half = np.stack([np.cos(yaw / 2), 0 * yaw, 0 * yaw, np.sin(yaw / 2)], axis=1)
     labels = [facts.label_of[boxes.category[row]] for row in mine]
-    bare = boxes.n_points[mine] == 0
+    bare = boxes.n_points[mine] + boxes.n_radar[mine] == 0
     turn = rotation(half)
     return _marks(boxes.centre[mine], boxes.size[mine], turn, labels, [1.0] * len(mine), bare)
 

@@ -17,7 +17,16 @@ from lima_bench.datasets.card import Card
 from lima_bench.datasets.images import read_image
 from lima_bench.datasets.sample import Camera, Float64, Sample
 from lima_bench.suites.examine.picture import abreast
-from lima_bench.suites.pictures.looks import FOUND, GROUND, INK, PALE, TRUTH, Caption, strength
+from lima_bench.suites.pictures.looks import (
+    FOUND,
+    GROUND,
+    INK,
+    PALE,
+    TRUTH,
+    Caption,
+    inks,
+    strength,
+)
 from lima_bench.suites.pictures.marks import EDGES, Marks
 from lima_bench.suites.pictures.sight import seen_edges
 
@@ -103,4 +112,4 @@ def _draw_boxes(
     ends = np.concatenate([marks.corners[:, EDGES], marks.headings[:, None]], axis=1)
     lines, seen = seen_edges(ends.reshape(-1, 2, 3), pose, camera)
     strokes = np.repeat(alpha, ends.shape[1])[seen]
-    axes.add_collection(LineCollection(list(lines), colors=colour, linewidths=width, alpha=strokes))
+    axes.add_collection(LineCollection(list(lines), colors=inks(colour, strokes), linewidths=width))

@@ -37,12 +37,12 @@ class Figures:
     """Where figures go, and what is drawn of detections.
 
     Attributes:
-        folder: Of curves and pictures.
+        folder: Of curves and pictures; None draws nothing.
         least: Score from which a detection is drawn; None: the usual one.
         n_frames: Frames that are drawn of each detector; None: the usual number.
     """
 
-    folder: Path
+    folder: Path | None = None
     least: float | None = None
     n_frames: int | None = None
 
@@ -52,14 +52,14 @@ def export(
     files: Mapping[str, Path],
     *,
     against: str | None,
-    figures: Figures | None = None,
+    figures: Figures = Figures(),
 ) -> int:
     """Write the table to `files` (ending to path), its curves and pictures; returns the exit code.
 
     Raises:
         UserError: No file is named, or there is nothing to draw.
     """
-    if not files and figures is None:
+    if not files and figures.folder is None:
         what = "Nothing says where to write."
         how = "Add --csv F, --latex F, --markdown F, --html F or --figures DIR."
         raise UserError("lima-bench export", what, how)
@@ -67,17 +67,17 @@ def export(
     table = _table(session, against)
     for ending, path in files.items():
         typer.echo(f"Written: {write_view(table, path, ending)}")
-    if figures is not None:
-        _draw(session, table, figures)
+    if figures.folder is not None:
+        _draw(session, table, figures, figures.folder)
     return 0
 
 
-def _draw(session: Session, table: Table, figures: Figures) -> None:
+def _draw(session: Session, table: Table, figures: Figures, folder: Path) -> None:
     """Curves of the table, and pictures of what its detectors found."""
     from lima_bench.suites.pictures.detections import draw_detections  # loads recordings' readers
 
-    drawn = draw_detections(session, figures.folder, least=figures.least, n_frames=figures.n_frames)
-    curves = write_figures(table, figures.folder, needed=not (drawn.paths or drawn.notes))
+    drawn = draw_detections(session, folder, least=figures.least, n_frames=figures.n_frames)
+    curves = write_figures(table, folder, needed=not (drawn.paths or drawn.notes))
     for path in (*curves, *drawn.paths):
         typer.echo(f"Written: {path}")
     for note in drawn.notes:
