@@ -18,6 +18,7 @@ from lima_bench.common.seeds import derive_seed
 from lima_bench.datasets.sample import Float32, Float64, Frame, Int64, Sample, Source
 from lima_bench.downstream.detection.augment import moved, within
 from lima_bench.downstream.detection.boxes import DetectionBatch, Objects, Truth
+from lima_bench.downstream.detection.database import ObjectDatabase
 from lima_bench.downstream.detection.frames import LoadedFrames, fed
 from lima_bench.downstream.detection.inputs import detector_student
 from lima_bench.downstream.detection.settings import DetectRecipe
@@ -57,10 +58,13 @@ class TrainBatches(Dataset[DetectionBatch]):
         seed: Of everything random in a frame.
         rank: Of this process.
         with_maps: Whether to build the network's kernel maps, for a network on a CPU.
-        loaded: Reads the frames; by default a reader of its own.
+        loaded: Reads the frames of the label share, resampled or not; by default a reader of
+            `source`.
+        database: What is pasted, if the recipe pastes; by default it is made of `loaded`.
 
     Raises:
-        UserError: The card says nothing of boxes, or the student's grid has no bounds.
+        UserError: The card says nothing of boxes, the student's grid has no bounds, or a frame
+            that objects are cut out of cannot be read.
     """
 
     def __init__(
@@ -74,11 +78,15 @@ class TrainBatches(Dataset[DetectionBatch]):
         rank: int = 0,
         with_maps: bool = False,
         loaded: LoadedFrames | None = None,
+        database: ObjectDatabase | None = None,
     ) -> None:
         self.student = detector_student(student, recipe, training=True)
         self.source, self.recipe, self.order = source, recipe, order
         self.seed, self.rank, self.with_maps = seed, rank, with_maps
         self.loaded = loaded or LoadedFrames(source, student, recipe)
+        self.database = database
+        if database is None and recipe.sampling is not None:
+            self.database = ObjectDatabase.of(self.loaded, recipe.sampling)
 
     def __getitem__(self, step: int) -> DetectionBatch:
         """This rank's batch of `step`.
@@ -98,6 +106,8 @@ class TrainBatches(Dataset[DetectionBatch]):
         rng = np.random.default_rng(derive_seed(self.seed, "augment", step, place, self.rank))
         loaded = self.loaded.at(frame)
         points, objects = drawn(loaded.scans, self.recipe, rng), loaded.objects
+        if self.database is not None:
+            points, objects = self.database.paste(points, objects, rng)
         cloud = _cloud(points, self.student, self.recipe, rng)
         cloud = _rows(cloud, rng.permutation(_in_grid(cloud.xyz, self.student)))
         return cloud, within(moved(objects, cloud.motion), _bounds(self.student))
