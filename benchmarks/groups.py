@@ -18,6 +18,7 @@ GROUPS: tuple[str, ...] = (
     "images",
     "scores",
     "metric",
+    "boxes",
     "data",
     "step",
     "threads",
