@@ -119,6 +119,10 @@ class SecondSettings(Settings):
         rotations: Of every anchor, radians.
         anchor_grid: ``spread``: from border to border, both included (OpenPCDet's
             ``align_center: False``); ``centred``: in the middle of each cell.
+        branches: ``own``: each branch regresses the quantity that it is named after, for every
+            anchor; ``mixed``: the outputs of all branches are laid side by side and cut by anchor
+            (OpenPCDet's anchor_head_multi.py), so that names and quantities differ. It matters only
+            to weights that were trained so.
         prior: Probability that the classification starts from.
         alpha: Of the focal loss.
         gamma: Of the focal loss.
@@ -134,6 +138,7 @@ class SecondSettings(Settings):
     anchors: dict[str, AnchorSettings] = Field(default_factory=published_anchors)
     rotations: tuple[float, ...] = (0.0, 1.57)
     anchor_grid: Literal["spread", "centred"] = "spread"
+    branches: Literal["own", "mixed"] = "own"
     prior: Annotated[float, Field(gt=0, lt=1)] = 0.01
     alpha: float = 0.25
     gamma: float = 2.0
