@@ -19,6 +19,7 @@ GROUPS: tuple[str, ...] = (
     "scores",
     "metric",
     "boxes",
+    "targets",
     "data",
     "step",
     "threads",
