@@ -18,6 +18,7 @@ GROUPS: tuple[str, ...] = (
     "images",
     "scores",
     "data",
+    "anchors",
     "step",
     "threads",
     "frames",

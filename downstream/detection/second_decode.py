@@ -60,7 +60,7 @@ def _class_found(
     """Boxes, scores and labels of one class of a group."""
     from lima_bench.downstream.detection.rotated import rotated_nms
 
-    score = widen(read.logits[frame, :, number]).sigmoid().flatten()
+    score = widen(read.logits[frame, :, number]).sigmoid().flatten().float()
     at = (score >= settings.score).nonzero()[:, 0]
     at = at[score[at].sort(descending=True, stable=True).indices[: settings.nms.before]]
     boxes = _boxes(group, read, frame, at, anchors)
