@@ -75,7 +75,8 @@ class CenterPointSettings(Settings):
         min_overlap: Of a box with one that is off by the gaussian's radius.
         min_radius: Smallest radius, cells.
         radius: ``cornernet``: the roots over 2, as all published code has them, so that
-            `min_radius` decides for ordinary classes; ``exact``: over 2a.
+            `min_radius` decides for ordinary classes; ``exact``: the largest radius that keeps
+            `min_overlap` (over 2a, and the smaller root where two are positive).
         most_objects: Per group and frame.
         off_map: Objects whose centre lies outside the map: ``skip`` (mmdetection3d) or ``clamp``
             (OpenPCDet).
@@ -93,7 +94,7 @@ class CenterPointSettings(Settings):
 
     shared: Count = 64
     branch: Count = 64
-    min_overlap: float = 0.1
+    min_overlap: Annotated[float, Field(gt=0, lt=1)] = 0.1
     min_radius: Annotated[int, Field(ge=0)] = 2
     radius: Literal["cornernet", "exact"] = "cornernet"
     most_objects: Count = 500
