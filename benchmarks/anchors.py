@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.rows import Row, interleave
+from lima_bench.datasets.detection_facts import BoxClass, DetectionFacts
 from lima_bench.downstream.detection.anchors import AnchorGrid, anchor_grid, upright
 from lima_bench.downstream.detection.assign import TIE, assign
 from lima_bench.downstream.detection.head import MapGrid
@@ -24,6 +25,10 @@ FRAMES = 4
 FEW, MANY = 35, 150
 """Objects of a frame: the mean of nuScenes, and a crowded one with pasted objects."""
 NAMES = tuple(name for group in SIX_GROUPS for name in group)
+FACTS = DetectionFacts(
+    metric="none",
+    classes=tuple(BoxClass(name=name, categories=(name,), range_m=50) for name in NAMES),
+)
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,7 @@ def rows(quick: bool) -> list[Row]:
     cells, rounds = (QUICK_CELLS, 3) if quick else (CELLS, 7)
     reach = CELL_M * cells / 2
     grid = MapGrid((-reach, -reach), (CELL_M, CELL_M), (cells, cells))
-    anchors = anchor_grid(SecondSettings(), SIX_GROUPS, NAMES, grid)
+    anchors = anchor_grid(SecondSettings(), SIX_GROUPS, FACTS, grid)
     return [_row(f"{n} objects", _objects(n, reach), anchors, rounds) for n in (FEW, MANY)]
 
 

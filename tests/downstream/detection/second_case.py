@@ -36,7 +36,7 @@ def recipe(**changes: object) -> SecondRecipe:
 
 
 def anchors_of(**changes: object) -> AnchorGrid:
-    return anchor_grid(recipe(**changes).head, GROUPS, NAMES, GRID)
+    return anchor_grid(recipe(**changes).head, GROUPS, FACTS, GRID)
 
 
 def head_of(in_channels: int = 6, seed: int = 0, **changes: object) -> SecondHead:

@@ -13,14 +13,14 @@ from lima_bench.datasets.nuscenes import reader
 from lima_bench.downstream.detection.anchors import anchor_grid, upright
 from lima_bench.downstream.detection.head import MapGrid
 from lima_bench.downstream.detection.settings import SIX_GROUPS, SecondSettings
-from tests.downstream.detection.second_case import ANCHORS, GRID, GROUPS, NAMES, anchors_of, recipe
+from tests.downstream.detection.second_case import ANCHORS, FACTS, GRID, GROUPS, anchors_of, recipe
 
 
 def test_published_anchors_of_a_frame() -> None:
     facts = Card.beside(reader.__file__).detection
     assert facts is not None
     grid = MapGrid((-51.2, -51.2), (0.8, 0.8), (128, 128))
-    anchors = anchor_grid(SecondSettings(), SIX_GROUPS, facts.names, grid)
+    anchors = anchor_grid(SecondSettings(), SIX_GROUPS, facts, grid)
     assert anchors.n_anchors == 327_680 == 128 * 128 * 20
     for line in (anchors.x, anchors.y):
         assert line[0].item() == -51.2 and line[-1].item() == pytest.approx(51.2)
@@ -74,18 +74,18 @@ def test_length_and_width_change_places_beyond_an_eighth_turn(yaw: float, turned
 
 def test_a_class_that_the_data_set_lacks_is_named_with_the_nearest() -> None:
     with pytest.raises(UserError, match='Did you mean "walker"'):
-        anchor_grid(recipe().head, (("waker",),), NAMES, GRID)
+        anchor_grid(recipe().head, (("waker",),), FACTS, GRID)
 
 
 def test_a_class_in_two_groups_is_an_error() -> None:
-    with pytest.raises(UserError, match="More than one branch would look for car"):
-        anchor_grid(recipe().head, (("car",), ("cone", "car")), NAMES, GRID)
+    with pytest.raises(UserError, match='"car" is named 2 times'):
+        anchor_grid(recipe().head, (("car",), ("cone", "car")), FACTS, GRID)
 
 
 def test_nothing_can_be_spread_over_one_cell() -> None:
     narrow = MapGrid((0.0, 0.0), (0.8, 0.8), (4, 1))
     with pytest.raises(UserError, match="one cell wide"):
-        anchor_grid(recipe().head, GROUPS, NAMES, narrow)
-    assert anchor_grid(recipe(anchor_grid="centred").head, GROUPS, NAMES, narrow).x.tolist() == [
+        anchor_grid(recipe().head, GROUPS, FACTS, narrow)
+    assert anchor_grid(recipe(anchor_grid="centred").head, GROUPS, FACTS, narrow).x.tolist() == [
         0.4
     ]
