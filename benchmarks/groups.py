@@ -21,6 +21,7 @@ GROUPS: tuple[str, ...] = (
     "boxes",
     "targets",
     "data",
+    "anchors",
     "step",
     "threads",
     "frames",
