@@ -18,7 +18,6 @@ from lima_bench.downstream.mmdet3d.encoder import LimaVoxelNet
 __all__ = ["LimaCenterHead", "LimaVoxelNet"]
 
 
-
 def _part(name: str) -> ModuleType:
     """A part of mmdetection3d.
 
