@@ -13,7 +13,7 @@ from lima_bench.downstream.mmdet3d import labels
 from lima_bench.downstream.mmdet3d.labels import write_share
 
 N_SCENES, PER_SCENE = 40, 2
-RARE = 19  # the 20th scene, counted from 1: the only one of 5 %
+RARE = ("sample-0-", "sample-19-")  # the first scene, and the 20th: one of the two of 5 %
 
 
 class FewScenes:
@@ -53,7 +53,7 @@ def root(tmp_path, monkeypatch):
                 "group_id": row,
             }
             for row in range(len(rows))
-            if name == "car" or rows[row]["token"].startswith(f"sample-{RARE}-")
+            if name == "car" or rows[row]["token"].startswith(RARE)
         ]
         for name in ("car", "bus")
     }
@@ -128,7 +128,7 @@ def test_the_command_says_what_it_wrote(root, monkeypatch, capsys):
     out = capsys.readouterr().out.splitlines()
     assert left.value.code == 0 and len(out) == 2
     assert "2 scenes, 4 frames" in out[0] and out[0].endswith("LIMA_BENCH_LABELS=train_5")
-    monkeypatch.setattr("sys.argv", ["mmdet3d", "labels", str(root), "--share", "7%"])
+    monkeypatch.setattr("sys.argv", ["mmdet3d", "labels", str(root), "--share", "60%"])
     with pytest.raises(SystemExit) as left:
         command.main()
-    assert left.value.code == 2 and "7%" in capsys.readouterr().err
+    assert left.value.code == 2 and "60%" in capsys.readouterr().err
