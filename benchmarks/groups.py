@@ -17,6 +17,7 @@ GROUPS: tuple[str, ...] = (
     "maps",
     "images",
     "scores",
+    "boxes",
     "data",
     "step",
     "threads",

@@ -26,6 +26,7 @@ __all__ = [
     "Card",
     "Dataset",
     "FilesListed",
+    "OfficiallyScored",
     "Frame",
     "PixelLabelled",
     "Sample",
@@ -107,6 +108,18 @@ class Swept(Protocol):
 
         Raises:
             UserError: A file is missing or broken, or a scan has no pose.
+        """
+
+
+@runtime_checkable
+class OfficiallyScored(Protocol):
+    """What a data set may offer beside `Dataset`: where its official kit finds the truth."""
+
+    def tables(self, root: Path, split: str) -> Path:
+        """The folder of the tables that hold the recordings of `split`.
+
+        Raises:
+            UserError: The root is missing, or there is no such split.
         """
 
 

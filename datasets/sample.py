@@ -114,6 +114,7 @@ class Boxes:
         instance: B ids that stay the same over a sequence.
         moving: (B,) whether the annotation calls it moving; with a rider counts as moving.
         n_points: (B,) LiDAR points inside, as annotated.
+        n_radar: (B,) RADAR points inside, as annotated; 0 without RADAR.
     """
 
     centre: Float64
@@ -124,6 +125,7 @@ class Boxes:
     instance: tuple[str, ...]
     moving: Bool
     n_points: Int64
+    n_radar: Int64
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lima_bench.common.errors import UserError
-from lima_bench.datasets.api import Swept, base_of, open_dataset
+from lima_bench.datasets.api import OfficiallyScored, Swept, base_of, open_dataset
 from lima_bench.datasets.join import joined
 from lima_bench.datasets.sample import Source
 from lima_bench.suites.job import world_role
@@ -32,6 +33,7 @@ STAGE_FUNCTIONS = {
     "pretrain": f"{_HERE}:pretrain",
     "linear_probe": f"{_HERE}:linear_probe",
     "finetune": f"{_HERE}:finetune",
+    "detect": f"{_HERE}:detect",
 }
 
 PRELOAD = ("torch", "lima_bench.suites.observe", "lima_bench.suites.stages")
@@ -236,10 +238,42 @@ def data_folder(context: Context, name: str) -> Path:
     return made / base
 
 
-def _ask(context: Context, run: Any) -> Outcome:
+def detect(context: Context) -> Outcome:
+    """Train a detector on the backbone with a label share, and have the official kit score it."""
+    from lima_bench.downstream import detect as task
+    from lima_bench.downstream.detection.settings import DETECTORS
+
+    config, data = context.job.config, context.job.config["data"]
+    source, digest = _labelled(context)
+    reader = open_dataset(data["dataset"])
+    assert isinstance(reader, OfficiallyScored)  # a cell on any other data set is a hole
+    root, split = data_folder(context, data["dataset"]), data["splits"]["val"]
+    result = task.run(
+        context.artifacts["checkpoint"] / CHECKPOINT,
+        _student(config),
+        DETECTORS[config["detector"]].model_validate({**config["recipe"], **context.job.runtime}),
+        source,
+        source_of(context, "val"),
+        kit=task.Kit(reader.tables(root, split), split),
+        seed=context.job.seed or 0,
+        folder=context.state,
+        artifact=context.artifact,
+        report=context.report,
+        device=context.device,
+        workers=context.workers,
+    )
+    details = {**result.details, "label_share": digest}
+    return Outcome(result.scores, details, _engine(context.device))
+
+
+def _labelled(context: Context) -> tuple[Source, str]:
+    """The frames that the job may learn from, and the digest of their list.
+
+    Raises:
+        UserError: The share selects nothing, or its list is not there.
+    """
     from lima_bench.datasets.label_shares import resolve
     from lima_bench.datasets.share_lists import folder_of
-    from lima_bench.downstream.recipes import DownstreamRecipe
 
     config = context.job.config
     labels = config["labels"]
@@ -247,11 +281,19 @@ def _ask(context: Context, run: Any) -> Outcome:
     name = "@".join(part for part in (labels["share"], labels["convention"]) if part)
     lists = folder_of(data_folder(context, config["data"]["dataset"]))
     share = resolve(everything.card, everything.frames, name, lists=lists)
+    return replace(everything, frames=share.frames), share.digest
+
+
+def _ask(context: Context, run: Any) -> Outcome:
+    from lima_bench.downstream.recipes import DownstreamRecipe
+
+    config = context.job.config
+    source, digest = _labelled(context)
     result = run(
         context.artifacts["checkpoint"] / CHECKPOINT,
         _student(config),
         DownstreamRecipe.model_validate({**config["recipe"], **context.job.runtime}),
-        Source(everything.card, share.frames, everything.load),
+        source,
         source_of(context, "val"),
         corrupted=_source(context, copies, "val") if (copies := config.get("corrupted")) else None,
         seed=context.job.seed or 0,
@@ -260,7 +302,7 @@ def _ask(context: Context, run: Any) -> Outcome:
         device=context.device,
         workers=context.workers,
     )
-    details = {**result.details, "label_share": share.digest}
+    details = {**result.details, "label_share": digest}
     return Outcome(result.scores, details, _engine(context.device))
 
 

@@ -1,6 +1,6 @@
 """Annotated boxes of a nuScenes version, as columns, and the boxes of one frame in its own frame.
 
-Offers `Annotations`, `read_annotations`, `boxes_of` and `inside`.
+Offers `Annotations`, `read_annotations`, `boxes_of`, `velocities` and `inside`.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ class Annotations:
         instance: (B,) row in `instances`.
         moving: (B,).
         n_points: (B,) LiDAR points as annotated.
+        n_radar: (B,) RADAR points as annotated.
         instances: Instance tokens.
         category: (instances,) row in `categories`.
         categories: General category names.
@@ -53,6 +54,7 @@ class Annotations:
     instance: Int64
     moving: Bool
     n_points: Int64
+    n_radar: Int64
     instances: Strings
     category: Int64
     categories: Strings
@@ -73,6 +75,7 @@ class _Collected:
     instance: array[int] = field(default_factory=lambda: array("q"))
     moving: array[int] = field(default_factory=lambda: array("b"))
     n_points: array[int] = field(default_factory=lambda: array("q"))
+    n_radar: array[int] = field(default_factory=lambda: array("q"))
     values: array[float] = field(default_factory=lambda: array("d"))
     numbers: dict[str, int] = field(default_factory=lambda: {"": 0})
     instances: dict[str, int] = field(default_factory=dict)
@@ -90,6 +93,7 @@ class _Collected:
         self.instance.append(instances.setdefault(row["instance_token"], len(instances)))
         self.moving.append(moving)
         self.n_points.append(row["num_lidar_pts"])
+        self.n_radar.append(row["num_radar_pts"])
         self.values.extend(values)
 
 
@@ -130,10 +134,11 @@ def read_annotations(
         centre=columns[:, :3],
         size=columns[:, [4, 3, 5]],  # the table's order is width, length, height
         quaternion=columns[:, 6:],
-        velocity=_velocities(columns[:, :3], times_s, *links),
+        velocity=velocities(columns[:, :3], times_s, *links),
         instance=_column(rows.instance)[order],
         moving=np.frombuffer(rows.moving, dtype=np.int8)[order].astype(bool),
         n_points=_column(rows.n_points)[order],
+        n_radar=_column(rows.n_radar)[order],
         instances=Strings.of(rows.instances),
         category=category,
         categories=categories,
@@ -158,6 +163,7 @@ def boxes_of(annotations: Annotations, frame: int, lidar_to_global: Float64) -> 
         instance=tuple(annotations.instances[row] for row in instance.tolist()),
         moving=annotations.moving[rows].copy(),
         n_points=annotations.n_points[rows].copy(),
+        n_radar=annotations.n_radar[rows].copy(),
     )
 
 
@@ -226,7 +232,7 @@ def _categories(folder: Path, instances: Mapping[str, int]) -> tuple[Int64, Stri
     return category, Strings.of(name for _, name in names)
 
 
-def _velocities(centre: Float64, times_s: Float64, before: Int64, after: Int64) -> Float64:
+def velocities(centre: Float64, times_s: Float64, before: Int64, after: Int64) -> Float64:
     """Velocity (B, 3) from the same object's boxes before and after, as the devkit estimates it.
 
     Centred where both neighbours exist, one-sided where one does, NaN where none does or where

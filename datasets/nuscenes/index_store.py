@@ -30,7 +30,7 @@ from lima_bench.datasets.nuscenes.index import Index
 from lima_bench.datasets.nuscenes.strings import Strings
 from lima_bench.datasets.nuscenes.tables import Stamp
 
-FORMAT = 1
+FORMAT = 2
 """Raise it when a column is added, dropped or means something else."""
 
 ORIGIN = "folder.txt"

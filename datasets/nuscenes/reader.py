@@ -41,7 +41,7 @@ class NuScenes:
         Raises:
             UserError: The root, a table or the split is missing, or tables contradict each other.
         """
-        folder = self._version(root, split)
+        folder = self.tables(root, split)
         tables = stamp(folder)
         index = open_index(folder, tables, CARD)
         scenes = tuple(index.scenes)
@@ -124,8 +124,12 @@ class NuScenes:
             sizes=[root / "samples", root / "lidarseg"],
         )
 
-    def _version(self, root: Path, split: str) -> Path:
-        """The version folder that holds most scenes of `split`; the smaller one where two do."""
+    def tables(self, root: Path, split: str) -> Path:
+        """The version folder that holds most scenes of `split`; the smaller one where two do.
+
+        Raises:
+            UserError: There is no version folder.
+        """
         found = versions(root)
         wanted = frozenset(known_splits(self.card, root).get(split, ()))
 

@@ -35,6 +35,10 @@ _SLIDR_HEADS = {
     "final_1.": "HVDistill's head for the image plane; every task brings its own",
     "final_2.": "HVDistill's head for the bird's-eye view; every task brings its own",
 }
+_RESIDUAL = {
+    "conv1.0.conv1.": "It is a VoxelResBackBone8x, the residual flavour (voxelnet_residual), whose "
+    "weights do not fit the plain VoxelBackBone8x (voxelnet)."
+}
 _SPVCNN = {"point_transforms.": "It is an SPVCNN: its point branches change every voxel feature."}
 
 
@@ -192,6 +196,7 @@ LAYOUTS: Mapping[str, Layout] = {
             {"voxelnet": voxelnet("voxelnet")},
             marks=("conv1.",),
             heads={"final.": _PROJECTION},
+            refused=_RESIDUAL,
         ),
         Layout(
             "mmdet3d-voxelnet",

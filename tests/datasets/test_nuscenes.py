@@ -96,7 +96,27 @@ def test_reads_written_boxes(nuscenes_root: Written) -> None:
             assert boxes.category[b] == truth.category
             assert boxes.moving[b] == truth.attribute.endswith(("moving", "with_rider"))
             assert boxes.n_points[b] == truth.n_lidar_points
+            assert boxes.n_radar[b] == 0
     assert len(set(boxes.instance)) == len(moment.annotations)
+
+
+def test_reads_radar_points(copied: Path) -> None:
+    """The world has no RADAR; nuScenes counts its points beside those of the LiDAR."""
+    (table,) = copied.glob("*/sample_annotation.json")
+    counts: dict[str, int] = {}
+
+    def count(rows: list) -> None:
+        for number, row in enumerate(rows):
+            row["num_radar_pts"] = counts[row["token"]] = 100 + number
+
+    edit(table, count)
+    dataset, found = NuScenes(), []
+    for split in ("train", "val"):
+        for frame in dataset.frames(copied, split):
+            boxes = dataset.load(frame).boxes
+            assert boxes is not None and boxes.n_radar.dtype == np.int64
+            found += boxes.n_radar.tolist()
+    assert sorted(found) == sorted(counts.values())
 
 
 def test_moving_spares_the_road_under_a_moving_car(nuscenes_root: Written) -> None:
@@ -123,6 +143,7 @@ def test_inside_is_what_the_corners_say() -> None:
         instance=("",) * n,
         moving=ones,
         n_points=ones.astype(np.int64),
+        n_radar=ones.astype(np.int64),
     )
     which = np.array([True, False, True, True, False])
     points = rng.uniform(-9, 9, (3000, 3))

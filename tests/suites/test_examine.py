@@ -138,7 +138,8 @@ def test_boxes_count_their_points() -> None:
     yaw = np.array([0.7, -2.0])
     centre = np.array([[1.0, 2, 0], [-2, -1, 1]])
     size = np.array([[6.0, 2, 3], [2, 5, 1]])
-    boxes = Boxes(centre, size, yaw, np.zeros((2, 2)), ("", ""), ("", ""), yaw > 9, yaw.astype(int))
+    none = yaw.astype(int)
+    boxes = Boxes(centre, size, yaw, np.zeros((2, 2)), ("", ""), ("", ""), yaw > 9, none, none)
     expected = []
     for box in range(2):
         cos, sin = np.cos(yaw[box]), np.sin(yaw[box])
@@ -266,7 +267,7 @@ def test_boxes_of_another_order() -> None:
     centre = np.array([[0.0, 0, 0], [5, 5, 0], [-5, -5, 0]])
     boxes = Boxes(
         centre, size, np.zeros(3), np.zeros((3, 2)), ("",) * 3, ("",) * 3,
-        np.zeros(3, bool), np.zeros(3, int),
+        np.zeros(3, bool), np.zeros(3, int), np.zeros(3, int),
     )  # fmt: skip
     right = replace(boxes, n_points=inside_counts(points.astype(float), boxes))
     wrong = replace(right, size=np.array([[4.0, 8.0, 2.0]] * 3), yaw=np.full(3, 0.8))
