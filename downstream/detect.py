@@ -1,15 +1,15 @@
 """How much a backbone helps to find boxes: it is trained as the encoder of a detector.
 
-Offers `run`, `Trial` and `Kit`. Encoder, 2D network and head learn together from a label share; what
-is found on validation is scored by our metric and by the official kit, which must agree (detection
-5.4, 6, 7).
+Offers `run`, `Trial` and `Kit`. Encoder, 2D network and head learn together from a label share. What
+is found on validation is scored by our metric and the official kit, which must agree (detection 5.4,
+6, 7).
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -22,10 +22,11 @@ from lima_bench.datasets.detection_facts import DetectionFacts
 from lima_bench.datasets.global_boxes import DetectionTruth
 from lima_bench.datasets.nuscenes.truth import read_truth
 from lima_bench.datasets.sample import Source
-from lima_bench.downstream.detection.balance import balanced
+from lima_bench.downstream.detection.balance import epoch_of
 from lima_bench.downstream.detection.batches import TrainBatches
 from lima_bench.downstream.detection.detector import Detector, load_detector
 from lima_bench.downstream.detection.find import find
+from lima_bench.downstream.detection.frames import LoadedFrames
 from lima_bench.downstream.detection.objects import facts_of
 from lima_bench.downstream.detection.place import place
 from lima_bench.downstream.detection.settings import DetectRecipe
@@ -126,17 +127,18 @@ def _train_and_score(trial: Trial, report: Report) -> Scores:
     recipe = trial.recipe
     detector = load_detector(trial.checkpoint, trial.student, recipe, trial.facts, seed=trial.seed)
     share = Share(recipe.batch_size, ranks.rank(), ranks.world_size())
-    drawn = balanced(trial.train, trial.facts, seed=trial.seed) if recipe.balanced else None
-    frames = trial.train.frames if drawn is None else [trial.train.frames[i] for i in drawn.frames]
-    order = Shuffled(len(frames), share, derive_seed(trial.seed, "order"))
+    loaded = LoadedFrames(trial.train, trial.student, recipe)
+    epoch = epoch_of(loaded, seed=trial.seed)
+    order = Shuffled(len(epoch.numbers), share, derive_seed(trial.seed, "order"))
     batches = TrainBatches(
-        replace(trial.train, frames=frames),
+        epoch.of(trial.train),
         trial.student,
         recipe,
         order,
         seed=trial.seed,
         rank=share.rank,
         with_maps=torch.device(trial.device).type == "cpu",
+        loaded=loaded,
     )
     steps = n_steps(recipe.length, order.steps_per_epoch)
     evaluations = Evaluations(
@@ -170,7 +172,8 @@ def _train_and_score(trial: Trial, report: Report) -> Scores:
         "evaluations": evaluations.course(),
         "final_terms": history.tail(),
         "train_frames": len(trial.train.frames),
-        "drawn_frames": len(frames),
+        "epoch_frames": len(epoch.numbers),
+        "absent_classes": list(epoch.absent),
         "val_frames": len(trial.val.frames),
         "label_share_digest": digest([frame.id for frame in trial.train.frames]),
         "checkpoint_digest": read_meta(trial.checkpoint)["digest"],
