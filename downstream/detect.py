@@ -1,8 +1,8 @@
 """How much a backbone helps to find boxes: it is trained as the encoder of a detector.
 
-Offers `run`, `Trial` and `Kit`. Encoder, 2D network and head learn together from a label share. What
-is found on validation is scored by our metric and the official kit, which must agree (detection 5.4,
-6, 7).
+Offers `run`, `Trial` and `Kit`. Encoder, 2D network and head learn together from a label share.
+What is found on validation is scored by our metric and by the official kit, which must agree
+(detection 5.4, 6, 7).
 """
 
 from __future__ import annotations
