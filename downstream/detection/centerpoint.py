@@ -60,7 +60,11 @@ class CenterPointHead(nn.Module):
         return tuple(group(shared) for group in self.groups)
 
     def loss(self, maps: Maps, truth: Sequence[Truth]) -> Loss:
-        """The heat maps' focal loss, and the L1 loss of boxes, both summed over groups."""
+        """The heat maps' focal loss, and the L1 loss of boxes, both summed over groups.
+
+        Raises:
+            UserError: A box has a number that is none; velocities may be NaN.
+        """
         if len(truth) != len(maps[0][HEATMAP]):
             raise ValueError(f"{len(truth)} truths of {len(maps[0][HEATMAP])} frames")
         targets = build_targets(truth, self.labels, self.grid, self.settings)

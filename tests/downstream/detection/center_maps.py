@@ -1,13 +1,9 @@
 """Frames and maps that CenterPoint's tests share, small enough to look at.
 
-Offers `FACTS`, `GRID`, `recipe_of`, `truth_of`, `random_truth`, `maps_of` and `stand_in`.
+Offers `FACTS`, `GRID`, `recipe_of`, `truth_of`, `random_truth` and `maps_of`.
 """
 
 from __future__ import annotations
-
-import importlib.util
-import sys
-import types
 
 import torch
 from torch import Tensor
@@ -68,25 +64,3 @@ def _maps_of(targets: Targets) -> dict[str, Tensor]:
         found[name] = torch.zeros(frames, channels, rows, columns)
         found[name][place] = code.nan_to_num()
     return found
-
-
-NAME = "lima_bench.downstream.detection.rotated"
-
-
-def stand_in(monkeypatch) -> None:
-    """Greedy NMS by centre distance, or none at all, where the real one is not there."""
-    if importlib.util.find_spec(NAME):
-        return
-    module = types.ModuleType(NAME)
-
-    def circle_nms(centre, score, squared_m, most):
-        kept = []
-        for row in score.argsort(descending=True, stable=True).tolist():
-            apart = [float((centre[row] - centre[other]).square().sum()) for other in kept]
-            if len(kept) < most and all(one > squared_m for one in apart):
-                kept.append(row)
-        return torch.tensor(kept, dtype=torch.int64)
-
-    module.circle_nms = circle_nms
-    module.rotated_nms = lambda boxes, score, iou, most: circle_nms(boxes[:, :2], score, -1.0, most)
-    monkeypatch.setitem(sys.modules, NAME, module)

@@ -19,17 +19,11 @@ from tests.downstream.detection.center_maps import (
     LABELS,
     maps_of,
     recipe_of,
-    stand_in,
     truth_of,
 )
 
 LARGE = MapGrid(lower=(-51.2, -51.2), cell_m=(0.8, 0.8), shape=(128, 128))
 EVERYTHING = NmsSettings(kind="rotated", iou=1.0, after=500)
-
-
-@pytest.fixture(autouse=True)
-def _nms(monkeypatch):
-    stand_in(monkeypatch)
 
 
 def _head(grid=GRID, **head) -> CenterPointHead:

@@ -115,7 +115,7 @@ def test_box_loss_is_that_of_the_formula(light: str) -> None:
                     expected += share[number] * off.abs() / (len(targets.code) + 1e-4)
                     step = share[number] * off.sign() / (len(targets.code) + 1e-4)
                     wanted[f, number, r, c] += step
-        assert float(loss) == pytest.approx(float(expected), rel=1e-12)
+        assert float(loss.detach()) == pytest.approx(float(expected), rel=1e-12)
         assert torch.allclose(torch.cat(found, 1), wanted, atol=1e-12)
 
 
@@ -125,7 +125,7 @@ def test_an_unknown_velocity_neither_costs_nor_teaches() -> None:
     values = []
     for frame in (known, unknown):
         loss = head.loss(maps, (frame,)).total
-        values.append(float(loss))
+        values.append(float(loss.detach()))
         gradient = torch.autograd.grad(loss, maps[0]["velocity"])[0]
         assert gradient.isfinite().all() and bool(gradient.any()) == (frame is known)
     assert values[1] < values[0]
@@ -140,10 +140,10 @@ def test_terms_are_summed_over_groups_and_weighed_once() -> None:
     found = dict(head.loss(maps, frames))
     targets = build_targets(frames, LABELS, GRID, head.settings)
     pairs = list(zip(maps, targets, strict=True))
-    heat = sum(float(centre_focal_loss(one["heatmap"], t.heatmap)) for one, t in pairs)
-    box = sum(float(box_loss(one, t, WEIGHTS)) for one, t in pairs)
-    assert float(found["heatmap"]) == pytest.approx(heat, rel=1e-6)
-    assert float(found["box"]) == pytest.approx(0.5 * box, rel=1e-6)
+    heat = sum(float(centre_focal_loss(one["heatmap"], t.heatmap).detach()) for one, t in pairs)
+    box = sum(float(box_loss(one, t, WEIGHTS).detach()) for one, t in pairs)
+    assert float(found["heatmap"].detach()) == pytest.approx(heat, rel=1e-6)
+    assert float(found["box"].detach()) == pytest.approx(0.5 * box, rel=1e-6)
 
 
 def test_perfect_maps_cost_almost_nothing() -> None:
@@ -161,7 +161,7 @@ def test_a_batch_without_any_object_teaches_the_heat_maps_alone(frames) -> None:
     maps = _random_maps(len(frames))
     loss = _head().loss(maps, frames)
     loss.total.backward()
-    assert float(dict(loss)["box"]) == 0 and float(dict(loss)["heatmap"]) > 0
+    assert float(dict(loss)["box"].detach()) == 0 and float(dict(loss)["heatmap"].detach()) > 0
     for group in maps:
         assert bool(group["heatmap"].grad.any())
         assert not any(bool(group[name].grad.any()) for name in BRANCHES)
@@ -179,7 +179,7 @@ def test_half_precision_is_widened_before_anything_is_summed(kind) -> None:
         loss = head.loss(maps, frames).total
     expected = head.loss(wide, frames).total
     assert loss.dtype == torch.float32
-    assert float(loss) == pytest.approx(float(expected), rel=1e-6)
+    assert float(loss.detach()) == pytest.approx(float(expected.detach()), rel=1e-6)
     for one, other in zip(
         torch.autograd.grad(loss, _leaves(maps)),
         torch.autograd.grad(expected, _leaves(wide)),
@@ -199,4 +199,4 @@ def test_losses_are_computed_where_the_maps_lie(monkeypatch) -> None:
     with elsewhere(monkeypatch), torch.no_grad():
         away = tuple({n: moved(m.detach()) for n, m in group.items()} for group in maps)
         found = moved(head).loss(away, moved(frames)).total
-    assert float(found) == pytest.approx(float(expected), rel=1e-6)
+    assert float(found) == pytest.approx(float(expected.detach()), rel=1e-6)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from lima_bench.common.errors import UserError
 from lima_bench.downstream.detection.boxes import Truth
 from lima_bench.downstream.detection.centerpoint_targets import build_targets
 from tests.downstream.detection.center_maps import FACTS, GRID, LABELS, random_truth, recipe_of
@@ -88,16 +89,21 @@ def test_equal_centres_share_a_peak_and_keep_their_codes() -> None:
     assert one.row[0] == one.row[1] and one.column[0] == one.column[1]
 
 
-@pytest.mark.parametrize(
-    "change",
-    [{"length": 0.0}, {"width": -1.0}, {"height": 0.0}, {"x": math.nan}, {"yaw": math.inf}],
-    ids=str,
-)
+@pytest.mark.parametrize("change", [{"length": 0.0}, {"width": -1.0}, {"height": 0.0}], ids=str)
 @pytest.mark.parametrize("off_map", ["skip", "clamp"])
-def test_a_box_that_is_none_is_left_out(change, off_map) -> None:
+def test_a_box_without_a_volume_is_left_out(change, off_map) -> None:
     one, *_ = _built(truth(("car", change), ("car", {"y": 4.0})), off_map=off_map)
     assert one.code.isfinite().all() and len(one.code) == 1
     assert int((one.heatmap == 1).sum()) == 1
+
+
+@pytest.mark.parametrize(
+    "change", [{"x": math.nan}, {"yaw": math.inf}, {"height": math.nan}, {"vy": -math.inf}], ids=str
+)
+def test_a_number_that_is_none_is_refused(change) -> None:
+    with pytest.raises(UserError, match="number that is none") as error:
+        _built(truth(), truth(("car", {"vx": math.nan}), ("car", change)))
+    assert "frame 1 of a batch" in str(error.value) and "Mend" in str(error.value)
 
 
 def test_off_the_map() -> None:
