@@ -20,8 +20,8 @@ from lima_bench.lima.recipes import GridBounds, VoxelSettings
 from lima_bench.lima.student import Student
 from tests.downstream.mmdet3d.mm_here import mmdet3d_or_skip, spconv_on_cpu, spconv_or_skip
 
-SIDE, REACH = 128, 6.4
-"""Cells along x and y of a small grid of 0.1 m, and where it ends, metres."""
+SIDE, REACH, MOST = 128, 6.4, 200
+"""Cells along x and y of a small grid of 0.1 m; where it ends, metres; peaks that are looked at."""
 
 STOCK = {
     "voxelnet": {"block_type": "conv_module"},
@@ -68,6 +68,7 @@ def small(cfg):
     model.data_preprocessor.voxel_layer.point_cloud_range = reach
     model.pts_middle_encoder.sparse_shape = [41, SIDE, SIDE]
     model.pts_bbox_head.bbox_coder.pc_range = reach[:2]
+    model.pts_bbox_head.bbox_coder.max_num = MOST  # no more than there are cells
     model.train_cfg.pts.point_cloud_range = reach
     model.train_cfg.pts.grid_size = [SIDE, SIDE, 40]
     model.test_cfg.pts.pc_range = reach[:2]
@@ -76,9 +77,9 @@ def small(cfg):
 
 BOXES = [  # x, y, z of the middle, length, width, height, yaw, velocity; label
     ([1.0, 2.0, -0.5, 4.5, 1.9, 1.6, 0.4, 3.0, 1.0], 0),
-    ([-3.0, -2.5, -0.3, 2.0, 0.8, 1.5, -1.2, 0.0, 0.5], 6),
-    ([4.0, -4.2, -0.6, 0.7, 0.7, 1.8, 2.0, 1.0, 0.0], 8),
-    ([-4.5, 4.0, -0.9, 0.5, 0.5, 1.0, 0.0, 0.0, 0.0], 9),
+    ([-3.0, -2.6, -0.3, 2.0, 0.8, 1.5, -1.2, 0.0, 0.5], 6),
+    ([4.1, -4.2, -0.6, 0.7, 0.7, 1.8, 2.0, 1.0, 0.0], 8),
+    ([-4.5, 4.1, -0.9, 0.5, 0.5, 1.0, 0.0, 0.0, 0.0], 9),
 ]
 
 
@@ -192,21 +193,29 @@ def test_momentum_runs_as_intended(models):
     from mmengine.optim import build_optim_wrapper
     from mmengine.registry import PARAM_SCHEDULERS
 
-    cfg = config()
+    cfg, per_epoch = config(), 50
     wrapper = build_optim_wrapper(torch.nn.Linear(1, 1), cfg.optim_wrapper)
-    every = [
-        PARAM_SCHEDULERS.build({**one, "convert_to_iter_based": False, "optimizer": wrapper})
+    counted = [
+        {
+            **one,
+            **{name: one[name] * per_epoch for name in ("T_max", "begin", "end")},
+            "by_epoch": False,
+            "convert_to_iter_based": False,
+            "optimizer": wrapper,
+        }
         for one in map(dict, cfg.param_scheduler)
     ]
+    every = [PARAM_SCHEDULERS.build(one) for one in counted]
     seen = []
-    for _ in range(20):
+    for _ in range(20 * per_epoch):
         group = wrapper.optimizer.param_groups[0]
         seen.append((group["lr"], group["betas"][0]))
         wrapper.optimizer.step()
         for one in every:
             one.step()
-    assert seen[0] == pytest.approx((1e-4, 0.95)) and seen[8] == pytest.approx((1e-3, 0.85))
-    assert 0.94 < seen[-1][1] < 0.95 and seen[-1][0] < 2e-5
+    assert seen[0] == pytest.approx((1e-4, 0.95))
+    assert seen[8 * per_epoch] == pytest.approx((1e-3, 0.85), rel=1e-3)
+    assert seen[-1] == pytest.approx((1e-8, 0.95), rel=1e-3, abs=1e-7)
 
 
 def test_heat_maps_begin_where_the_configuration_says(models):
@@ -247,6 +256,9 @@ def test_a_few_steps_teach_it_and_circles_thin_out_what_it_finds(kind, models, r
         assert torch.equal(stem[:, :4], taught.backbone.conv_input[0].weight)
         assert not stem[:, 4].any()
     inputs, samples = as_inputs(*frames())
+    for module in detector.modules():  # six steps are few for the published 0.01
+        if hasattr(module, "momentum"):
+            module.momentum = 0.5
     optimiser = torch.optim.AdamW(detector.parameters(), lr=1e-3, weight_decay=0.01)
     losses = []
     for _ in range(6):
@@ -304,9 +316,11 @@ def our_head(cfg):
     from lima_bench.downstream.detection.settings import CenterPointRecipe, CenterPointSettings
 
     nms = {"kind": "circle", "squared_m": tuple(cfg.model.test_cfg.pts.min_radius)}
-    head = CenterPointSettings.model_validate({"score": 0.02, "nms": nms})
+    head = CenterPointSettings.model_validate({"score": 0.02, "best": MOST, "nms": nms})
     grid = MapGrid((-REACH, -REACH), (0.8, 0.8), (SIDE // 8, SIDE // 8))
-    return CenterPointHead(512, CenterPointRecipe.model_validate({"head": head}), FACTS, grid)
+    return CenterPointHead(
+        512, CenterPointRecipe.model_validate({"head": head, "length": {"steps": 1}}), FACTS, grid
+    )
 
 
 THEIR_NAMES = {
@@ -329,7 +343,8 @@ def maps_of(head, seed=0):
 
 
 def as_theirs(maps):
-    return tuple([{THEIR_NAMES[n]: t for n, t in group.items()}] for group in maps)
+    """Copies: it writes into what it is given."""
+    return tuple([{THEIR_NAMES[n]: t.clone() for n, t in group.items()}] for group in maps)
 
 
 def test_losses_are_those_of_our_head(models):
