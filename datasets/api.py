@@ -26,8 +26,8 @@ __all__ = [
     "Card",
     "Dataset",
     "FilesListed",
-    "OfficiallyScored",
     "Frame",
+    "OfficiallyScored",
     "PixelLabelled",
     "Sample",
     "Source",
@@ -115,8 +115,8 @@ class Swept(Protocol):
 class OfficiallyScored(Protocol):
     """What a data set may offer beside `Dataset`: where its official kit finds the truth."""
 
-    def tables(self, root: Path, split: str) -> Path:
-        """The folder of the tables that hold the recordings of `split`.
+    def official(self, root: Path, split: str) -> tuple[Path, str]:
+        """The folder of the tables that hold the recordings of `split`, and its name in the kit.
 
         Raises:
             UserError: The root is missing, or there is no such split.

@@ -247,21 +247,21 @@ def detect(context: Context) -> Outcome:
     source, digest = _labelled(context)
     reader = open_dataset(data["dataset"])
     assert isinstance(reader, OfficiallyScored)  # a cell on any other data set is a hole
-    root, split = data_folder(context, data["dataset"]), data["splits"]["val"]
-    result = task.run(
+    kit = reader.official(data_folder(context, data["dataset"]), data["splits"]["val"])
+    trial = task.Trial(
         context.artifacts["checkpoint"] / CHECKPOINT,
         _student(config),
         DETECTORS[config["detector"]].model_validate({**config["recipe"], **context.job.runtime}),
         source,
         source_of(context, "val"),
-        kit=task.Kit(reader.tables(root, split), split),
+        kit=task.Kit(*kit),
         seed=context.job.seed or 0,
         folder=context.state,
         artifact=context.artifact,
-        report=context.report,
         device=context.device,
         workers=context.workers,
     )
+    result = task.run(trial, report=context.report)
     details = {**result.details, "label_share": digest}
     return Outcome(result.scores, details, _engine(context.device))
 

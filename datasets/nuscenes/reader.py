@@ -14,6 +14,7 @@ from lima_bench.datasets.card import Card
 from lima_bench.datasets.manifest import manifest_digest
 from lima_bench.datasets.nuscenes.annotations import boxes_of, inside
 from lima_bench.datasets.nuscenes.index import Index, open_index
+from lima_bench.datasets.nuscenes.official import kit_split
 from lima_bench.datasets.nuscenes.sweeps import sweeps_before
 from lima_bench.datasets.nuscenes.tables import read_table, stamp, versions
 from lima_bench.datasets.sample import Bool, Boxes, Camera, Float32, Frame, Int64, Sample, Sweep
@@ -41,7 +42,7 @@ class NuScenes:
         Raises:
             UserError: The root, a table or the split is missing, or tables contradict each other.
         """
-        folder = self.tables(root, split)
+        folder = self._version(root, split)
         tables = stamp(folder)
         index = open_index(folder, tables, CARD)
         scenes = tuple(index.scenes)
@@ -124,12 +125,18 @@ class NuScenes:
             sizes=[root / "samples", root / "lidarseg"],
         )
 
-    def tables(self, root: Path, split: str) -> Path:
-        """The version folder that holds most scenes of `split`; the smaller one where two do.
+    def official(self, root: Path, split: str) -> tuple[Path, str]:
+        """The tables that hold `split`, and what the official kit calls it.
 
         Raises:
-            UserError: There is no version folder.
+            UserError: The root, a table or the split is missing.
         """
+        folder = self._version(root, split)
+        names = read_table(folder, "scene", lambda row: row["name"])
+        return folder, kit_split(folder, split, sequences_of(self.card, root, split, names))
+
+    def _version(self, root: Path, split: str) -> Path:
+        """The version folder that holds most scenes of `split`; the smaller one where two do."""
         found = versions(root)
         wanted = frozenset(known_splits(self.card, root).get(split, ()))
 

@@ -9,15 +9,17 @@ pcdet/models/dense_heads/target_assigner/anchor_generator.py; detection 4).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from lima_bench.common.errors import UserError, unknown_name
+from lima_bench.common.errors import UserError
+from lima_bench.datasets.detection_facts import DetectionFacts
 from lima_bench.downstream.detection.anchor_sizes import AnchorSettings
+from lima_bench.downstream.detection.groups import labels_of_groups
 from lima_bench.downstream.detection.head import MapGrid
 from lima_bench.downstream.detection.settings import Groups, SecondSettings
 
@@ -73,34 +75,32 @@ class AnchorGrid:
 
 
 def anchor_grid(
-    settings: SecondSettings, groups: Groups, names: Sequence[str], grid: MapGrid
+    settings: SecondSettings, groups: Groups, facts: DetectionFacts, grid: MapGrid
 ) -> AnchorGrid:
     """The anchors of all groups over a map, on the CPU.
 
     Args:
         settings: Sizes, rotations, thresholds, and how anchors lie on the map.
         groups: Names of classes.
-        names: Of all classes, by label.
+        facts: Says which label each name has.
         grid: The map.
 
     Raises:
-        UserError: A group names no class of the data set, or one twice; or the map has one row or
-            column only, between whose borders nothing can be spread.
+        UserError: The groups are not made of classes of `facts`; or the map has one row or column
+            only, between whose borders nothing can be spread.
     """
-    order = [name for group in groups for name in group]
-    _check(order, names)
-    first_slot = torch.full((len(names),), -1)
-    for place, name in enumerate(order):
-        first_slot[list(names).index(name)] = place * len(settings.rotations)
-    chosen = [settings.anchors[name] for name in order for _ in settings.rotations]
-    yaw = list(settings.rotations) * len(order)
+    order = [label for group in labels_of_groups(groups, facts) for label in group]
+    first_slot = torch.full((len(facts.names),), -1)
+    first_slot[order] = torch.arange(len(order)) * len(settings.rotations)
+    chosen = [settings.anchors[facts.names[label]] for label in order for _ in settings.rotations]
+    yaw = settings.rotations * len(order)
     rows, columns = grid.shape
     return AnchorGrid(
         _positions(settings, grid.lower[0], grid.cell_m[0], columns),
         _positions(settings, grid.lower[1], grid.cell_m[1], rows),
-        torch.tensor([_slot(one, turn) for one, turn in zip(chosen, yaw, strict=True)]).double(),
-        torch.tensor([one.positive for one in chosen], dtype=torch.float64),
-        torch.tensor([one.negative for one in chosen], dtype=torch.float64),
+        _double([_slot(one, turn) for one, turn in zip(chosen, yaw, strict=True)]),
+        _double([one.positive for one in chosen]),
+        _double([one.negative for one in chosen]),
         first_slot,
         len(settings.rotations),
     )
@@ -122,6 +122,10 @@ def _slot(one: AnchorSettings, yaw: float) -> tuple[float, float, float, float, 
     return one.bottom_m + height / 2, length, width, height, yaw
 
 
+def _double(numbers: list[Any]) -> Float[Tensor, "..."]:
+    return torch.tensor(numbers, dtype=torch.float64)
+
+
 def _positions(
     settings: SecondSettings, lower: float, cell_m: float, n_cells: int
 ) -> Float[Tensor, " cells"]:
@@ -134,16 +138,3 @@ def _positions(
             "Take a wider grid of voxels, or anchor_grid: centred.",
         )
     return torch.linspace(lower, lower + cell_m * n_cells, n_cells, dtype=torch.float64)
-
-
-def _check(order: Sequence[str], names: Sequence[str]) -> None:
-    for name in order:
-        if name not in names:
-            raise unknown_name("recipe: groups", "class", name, names)
-    twice = sorted({name for name in order if order.count(name) > 1})
-    if twice:
-        raise UserError(
-            "recipe: groups",
-            f"More than one branch would look for {', '.join(twice)}.",
-            "Name each class in one group.",
-        )

@@ -13,10 +13,12 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from lima_bench.common.errors import UserError
 from lima_bench.common.seeds import derive_seed
-from lima_bench.datasets.sample import Float32, Frame, Int64, Source
+from lima_bench.datasets.sample import Float32, Float64, Frame, Int64, Sample, Source
 from lima_bench.downstream.detection.augment import moved, within
 from lima_bench.downstream.detection.boxes import DetectionBatch, Objects, Truth
+from lima_bench.downstream.detection.database import ObjectDatabase
 from lima_bench.downstream.detection.frames import LoadedFrames, fed
 from lima_bench.downstream.detection.inputs import detector_student
 from lima_bench.downstream.detection.settings import DetectRecipe
@@ -33,10 +35,12 @@ class ScoreBatch:
     Attributes:
         batch: The network's input, without truth.
         frames: Numbers of the frames in their list.
+        lidar_to_global: Of each of them, 4x4.
     """
 
     batch: DetectionBatch
     frames: tuple[int, ...]
+    lidar_to_global: tuple[Float64, ...]
 
 
 class TrainBatches(Dataset[DetectionBatch]):
@@ -54,10 +58,13 @@ class TrainBatches(Dataset[DetectionBatch]):
         seed: Of everything random in a frame.
         rank: Of this process.
         with_maps: Whether to build the network's kernel maps, for a network on a CPU.
-        loaded: Reads the frames; by default a reader of its own.
+        loaded: Reads the frames of the label share, resampled or not; by default a reader of
+            `source`.
+        database: What is pasted, if the recipe pastes; by default it is made of `loaded`.
 
     Raises:
-        UserError: The card says nothing of boxes, or the student's grid has no bounds.
+        UserError: The card says nothing of boxes, the student's grid has no bounds, or a frame
+            that objects are cut out of cannot be read.
     """
 
     def __init__(
@@ -71,11 +78,15 @@ class TrainBatches(Dataset[DetectionBatch]):
         rank: int = 0,
         with_maps: bool = False,
         loaded: LoadedFrames | None = None,
+        database: ObjectDatabase | None = None,
     ) -> None:
         self.student = detector_student(student, recipe, training=True)
         self.source, self.recipe, self.order = source, recipe, order
         self.seed, self.rank, self.with_maps = seed, rank, with_maps
         self.loaded = loaded or LoadedFrames(source, student, recipe)
+        self.database = database
+        if database is None and recipe.sampling is not None:
+            self.database = ObjectDatabase.of(self.loaded, recipe.sampling)
 
     def __getitem__(self, step: int) -> DetectionBatch:
         """This rank's batch of `step`.
@@ -95,6 +106,8 @@ class TrainBatches(Dataset[DetectionBatch]):
         rng = np.random.default_rng(derive_seed(self.seed, "augment", step, place, self.rank))
         loaded = self.loaded.at(frame)
         points, objects = drawn(loaded.scans, self.recipe, rng), loaded.objects
+        if self.database is not None:
+            points, objects = self.database.paste(points, objects, rng)
         cloud = _cloud(points, self.student, self.recipe, rng)
         cloud = _rows(cloud, rng.permutation(_in_grid(cloud.xyz, self.student)))
         return cloud, within(moved(objects, cloud.motion), _bounds(self.student))
@@ -142,13 +155,14 @@ class ScoreBatches(Dataset[ScoreBatch]):
         """
         start = number * self.batch_size
         numbers = range(len(self.source.frames))[start : start + self.batch_size]
-        clouds = [self._cloud(self.source.frames[n]) for n in numbers]
+        samples = [self.source.load(self.source.frames[n]) for n in numbers]
+        clouds = [self._cloud(sample) for sample in samples]
         voxels = collate_clouds(clouds, self.student, with_maps=self.with_maps)
-        return ScoreBatch(DetectionBatch(voxels), tuple(numbers))
+        poses = tuple(_pose(sample) for sample in samples)
+        return ScoreBatch(DetectionBatch(voxels), tuple(numbers), poses)
 
-    def _cloud(self, frame: Frame) -> Cloud:
-        still = np.random.default_rng(0)
-        sample = self.source.load(frame)
+    def _cloud(self, sample: Sample) -> Cloud:
+        still, frame = np.random.default_rng(0), sample.frame
         points = swept(self.source, frame, sample, self.recipe, still)
         points = fed(points, self.source, frame, self.student.inputs)
         cloud = _cloud(points, self.student, self.recipe, None)
@@ -168,6 +182,21 @@ def _cloud(
     if not recipe.time_lag:
         return cloud
     return replace(cloud, features=np.column_stack([cloud.features, points.lag_s[cloud.point]]))
+
+
+def _pose(sample: Sample) -> Float64:
+    """Where the scan was taken.
+
+    Raises:
+        UserError: Nobody knows.
+    """
+    if sample.lidar_to_global is None:
+        raise UserError(
+            f"frame {sample.frame.id}",
+            "It has no pose, so what is found in it has no place where it could be scored.",
+            "Get the poses of this data set.",
+        )
+    return sample.lidar_to_global
 
 
 def _bounds(student: StudentSettings) -> GridBounds:

@@ -50,21 +50,21 @@ class CenterPointHead(nn.Module):
         self.settings, self.grid = recipe.head, grid
         self.labels = labels_of_groups(recipe.groups, facts)
         self.shared = _convolved(in_channels, self.settings.shared)
-        self.groups = nn.ModuleList(_branches(self.settings, len(one)) for one in self.labels)
+        self.groups = nn.ModuleList(_Branches(self.settings, len(one)) for one in self.labels)
 
     def forward(self, features: Float[Tensor, "frames channels height width"]) -> Maps:
         """Raw maps of every group: ``heatmap`` before the sigmoid, and `BRANCHES`."""
         if tuple(features.shape[2:]) != self.grid.shape:
             raise ValueError(f"features {tuple(features.shape)} on a map of {self.grid.shape}")
         shared = self.shared(features)
-        return tuple(
-            {name: branch(shared) for name, branch in group.items()}
-            for group in self.groups
-            if isinstance(group, nn.ModuleDict)
-        )
+        return tuple(group(shared) for group in self.groups)
 
     def loss(self, maps: Maps, truth: Sequence[Truth]) -> Loss:
-        """The heat maps' focal loss, and the L1 loss of boxes, both summed over groups."""
+        """The heat maps' focal loss, and the L1 loss of boxes, both summed over groups.
+
+        Raises:
+            UserError: A box has a number that is none; velocities may be NaN.
+        """
         if len(truth) != len(maps[0][HEATMAP]):
             raise ValueError(f"{len(truth)} truths of {len(maps[0][HEATMAP])} frames")
         targets = build_targets(truth, self.labels, self.grid, self.settings)
@@ -116,19 +116,28 @@ def box_loss(
         return (error * error.new_tensor(weights)).sum() / (len(error) + FEW)
 
 
-def _branches(settings: CenterPointSettings, n_classes: int) -> nn.ModuleDict:
-    """Of one group: the regression branches from Kaiming, the heat map from torch's own."""
-    made = {name: _branch(settings, channels) for name, channels in BRANCHES.items()}
-    for module in (one for branch in made.values() for one in branch.modules()):
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-    heatmap = _branch(settings, n_classes)
-    last = heatmap[-1]
-    if settings.heatmap_bias is not None and isinstance(last.bias, Tensor):
-        nn.init.constant_(last.bias, settings.heatmap_bias)
-    return nn.ModuleDict({**made, HEATMAP: heatmap})
+class _Branches(nn.ModuleDict):
+    """What one group of classes asks: the regression branches begin as Kaiming, all else as torch.
+
+    OpenPCDet takes the fan in, CenterPoint's first code the fan out.
+    """
+
+    def __init__(self, settings: CenterPointSettings, n_classes: int) -> None:
+        channels = {**BRANCHES, HEATMAP: n_classes}
+        super().__init__({name: _branch(settings, width) for name, width in channels.items()})
+        for name in BRANCHES:
+            for module in self[name].modules():
+                if isinstance(module, nn.Conv2d):
+                    nn.init.kaiming_normal_(module.weight)
+                    if module.bias is not None:
+                        nn.init.zeros_(module.bias)
+        heatmap_bias = self[HEATMAP].get_parameter("1.bias")
+        if settings.heatmap_bias is not None:
+            nn.init.constant_(heatmap_bias, settings.heatmap_bias)
+
+    def forward(self, shared: Tensor) -> dict[str, Tensor]:
+        """A map of each branch."""
+        return {name: branch(shared) for name, branch in self.items()}
 
 
 def _branch(settings: CenterPointSettings, channels: int) -> nn.Sequential:

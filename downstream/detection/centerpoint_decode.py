@@ -1,7 +1,7 @@
 """What CenterPoint's maps say: maps of a group -> peaks -> boxes -> those that NMS leaves.
 
-Offers `found_in` and `best_first`. Without picking local maxima: what a peak's neighbours say
-is left to NMS (detection 3.5).
+Offers `found_in`, `best_first` and `FLAT`. Without picking local maxima: what a peak's neighbours
+say is left to NMS (detection 3.5).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from torch import Tensor
 from lima_bench.downstream.detection.boxes import Detections
 from lima_bench.downstream.detection.centerpoint_code import BRANCHES, decode
 from lima_bench.downstream.detection.head import MapGrid
+from lima_bench.downstream.detection.rotated import circle_nms, rotated_nms
 from lima_bench.downstream.detection.settings import CenterPointSettings
 from lima_bench.lima.losses import widen
 
@@ -85,9 +86,6 @@ def _thinned(
     settings: CenterPointSettings,
 ) -> Int[Tensor, " kept"]:
     """Rows that NMS leaves, best first."""
-    # Here, since compiling its loops is no business of training.
-    from lima_bench.downstream.detection.rotated import circle_nms, rotated_nms
-
     nms = settings.nms
     boxes, score = boxes[: nms.before], score[: nms.before]
     if nms.kind == "circle":

@@ -18,6 +18,7 @@ from lima_bench.downstream.detection.centerpoint_code import encode
 from lima_bench.downstream.detection.gaussian import draw, radii_of
 from lima_bench.downstream.detection.head import MapGrid
 from lima_bench.downstream.detection.settings import CenterPointSettings
+from lima_bench.downstream.detection.stacked import stacked
 
 Labels = tuple[tuple[int, ...], ...]
 """For each group of classes, their labels."""
@@ -47,16 +48,19 @@ def build_targets(
 ) -> tuple[Targets, ...]:
     """Targets of each group.
 
-    Left out are boxes without a volume or with a number that is not finite (velocities aside), as
-    in published code; objects of a class that no group has; those beyond the first `most_objects`
-    of their group and frame; and, if `settings.off_map` says so, those whose middle is not on the
-    map. Where it says ``clamp``, their middle is taken to be at the border.
+    Left out are boxes without a volume, as in published code; objects of a class that no group has;
+    those beyond the first `most_objects` of their group and frame; and, if `settings.off_map` says
+    so, those whose middle is not on the map. Where it says ``clamp``, their middle is taken to be
+    at the border.
 
     Args:
         truth: Of each frame, at least one frame.
         labels: Of each group.
         grid: Where the map lies.
         settings: Of the head.
+
+    Raises:
+        UserError: A box has a number that is none; velocities may be NaN.
     """
     found = _placed(truth, labels, grid, settings)
     classes = [len(one) for one in labels]
@@ -69,10 +73,10 @@ def build_targets(
         column,
         _radii(found.boxes, grid, settings),
     )
-    maps = heat.view(len(truth), sum(classes), *grid.shape).split(classes, 1)
+    maps = torch.split(heat.view(len(truth), sum(classes), *grid.shape), classes, 1)
     counts = torch.bincount(found.group, minlength=len(labels)).tolist()
     columns = (found.frame, row, column, encode(found.boxes, found.place - cell))
-    parts = zip(*(one.split(counts) for one in columns), strict=True)
+    parts = zip(*(torch.split(one, counts) for one in columns), strict=True)
     return tuple(Targets(one, *part) for one, part in zip(maps, parts, strict=True))
 
 
@@ -98,11 +102,8 @@ class _Placed:
 def _placed(
     truth: Sequence[Truth], labels: Labels, grid: MapGrid, settings: CenterPointSettings
 ) -> _Placed:
-    boxes = torch.cat([one.boxes for one in truth])
-    label = torch.cat([one.label for one in truth])
-    sizes = label.new_tensor([len(one.label) for one in truth])
-    frames = torch.arange(len(truth), device=label.device)
-    frame = frames.repeat_interleave(sizes, output_size=len(label))
+    objects = stacked(truth)
+    boxes, label, frame = objects.boxes, objects.label, objects.frame
     group, channel = _branch_of(label, labels)
     place = _places(boxes, grid, settings)
     usable = _usable(boxes, place, grid) & (group >= 0)
@@ -112,10 +113,10 @@ def _placed(
 
 def _branch_of(label: Tensor, labels: Labels) -> tuple[Tensor, Tensor]:
     """Group of each object, -1 for none, and its channel among those of all groups."""
-    everyone = [(one, number) for number, group in enumerate(labels) for one in group]
-    table = [[-1, -1] for _ in range(max(everyone)[0] + 2)]  # the last is for labels beyond
-    for channel, (one, number) in enumerate(everyone):
-        table[one] = [number, channel]
+    everyone = [(one, number) for number, members in enumerate(labels) for one in members]
+    table = [(-1, -1)] * (max(everyone)[0] + 2)  # the last is for labels beyond
+    for place, (one, number) in enumerate(everyone):
+        table[one] = (number, place)
     group, channel = label.new_tensor(table)[label.clamp(max=len(table) - 1)].unbind(1)
     return group, channel
 
@@ -137,9 +138,8 @@ def _usable(boxes: Tensor, place: Tensor, grid: MapGrid) -> Tensor:
     Places are cut off, not rounded down, as published: less than a cell before the first one still
     is the first one.
     """
-    whole = boxes[:, :7].isfinite().all(1) & (boxes[:, 3:6] > 0).all(1)
     end = place.new_tensor((grid.shape[1], grid.shape[0]))
-    return whole & ((place > -1) & (place < end)).all(1)
+    return (boxes[:, 3:6] > 0).all(1) & ((place > -1) & (place < end)).all(1)
 
 
 def _first(most: int, usable: Tensor, share: Tensor) -> Tensor:

@@ -107,9 +107,7 @@ def _head(
     return SecondHead(in_channels, recipe, facts, grid)
 
 
-def _grid(
-    encoder: VoxelNet, student: StudentSettings, recipe: DetectRecipe
-) -> tuple[MapGrid, int]:
+def _grid(encoder: VoxelNet, student: StudentSettings, recipe: DetectRecipe) -> tuple[MapGrid, int]:
     """The place of the bird's-eye map, and its layers."""
     voxels = detector_student(student, recipe, training=False).voxels
     bounds, extent = voxels.bounds, voxels.extent

@@ -51,7 +51,7 @@ def find(
     detector.eval()
     try:
         for batch in batches_from(batches, own, workers):
-            boxes = detector.found(to_device(batch.voxels, device))
+            boxes = detector.found(to_device(batch.batch.voxels, device))
             for number, pose, one in zip(batch.frames, batch.lidar_to_global, boxes, strict=True):
                 found[number] = (_on_cpu(one), pose)
     finally:

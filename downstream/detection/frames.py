@@ -57,6 +57,7 @@ class LoadedFrames:
         self.source, self.recipe, self.facts = source, recipe, facts_of(source.card)
         self._inputs = student.inputs
         self._kept: ByteCache[LoadedFrame] = ByteCache(cache_bytes)
+        self._objects: dict[str, Objects] = {}
 
     def at(self, frame: Frame) -> LoadedFrame:
         """Scans and objects of `frame`.
@@ -66,9 +67,19 @@ class LoadedFrames:
         """
         return self._kept.get(frame.id, lambda: self._read(frame))
 
+    def objects(self, frame: Frame) -> Objects:
+        """The objects of `frame` alone: of frames that were loaded once they are still known.
+
+        Raises:
+            UserError: It has no boxes, or cannot be read.
+        """
+        if frame.id not in self._objects:
+            self._objects[frame.id] = objects_of(self.source.load(frame), self.facts)
+        return self._objects[frame.id]
+
     def _read(self, frame: Frame) -> LoadedFrame:
         sample = self.source.load(frame)
-        objects = objects_of(sample, self.facts)
+        objects = self._objects[frame.id] = objects_of(sample, self.facts)
         scans = scans_of(self.source, frame, sample, self.recipe)
         return LoadedFrame(
             tuple(fed(scan, self.source, frame, self._inputs) for scan in scans), objects

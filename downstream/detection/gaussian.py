@@ -85,4 +85,4 @@ def draw(
     # What lies outside changes nothing: it is 0, and put where nothing is below 0.
     cell = torch.where(inside, (plane[owner] * n_rows + y) * n_columns + x, 0)
     flat = height.new_zeros(n_planes * n_rows * n_columns)
-    return flat.scatter_reduce(0, cell, height * inside, "amax").view(shape)
+    return flat.scatter_reduce_(0, cell, height * inside, "amax").view(shape)

@@ -34,13 +34,14 @@ def place(
     Raises:
         UserError: A head found boxes that are no numbers or have no volume.
     """
-    pairs = list(zip(found, lidar_to_global, strict=True))
-    parts = [_placed(one, pose, facts.most_boxes) for one, pose in pairs]
-    if not parts:
-        parts = [(np.zeros((0, 12)), np.zeros(0), np.zeros(0, np.int64))]
-    values, score, label = (np.concatenate(column) for column in zip(*parts, strict=True))
-    frame = np.repeat(np.arange(len(pairs)), [len(part[1]) for part in parts][: len(pairs)])
-    _refuse_broken(values, score, frame)
+    parts = [
+        _placed(number, one, pose, facts.most_boxes)
+        for number, (one, pose) in enumerate(zip(found, lidar_to_global, strict=True))
+    ]
+    nothing = (np.zeros((0, 12)), np.zeros(0), np.zeros(0, np.int64))
+    values, score, label = (np.concatenate(column) for column in zip(nothing, *parts, strict=True))
+    per_frame = np.array([len(part[1]) for part in parts], dtype=np.int64)
+    frame = np.repeat(np.arange(len(parts)), per_frame)
     velocity = values[:, 10:]
     return GlobalBoxes(
         frame=frame,
@@ -56,12 +57,14 @@ def place(
 
 
 def _placed(
-    found: Detections, lidar_to_global: Float64, most: int
+    number: int, found: Detections, lidar_to_global: Float64, most: int
 ) -> tuple[Float64, Float64, Int64]:
     """One frame: centre, size (w, l, h), rotation and velocity (B, 12); score; label."""
     score = found.score.detach().cpu().numpy().astype(np.float64)
+    boxes = found.boxes.detach().cpu().numpy().astype(np.float64)
+    _refuse_broken(number, boxes, score)
     best = np.argsort(-score, kind="stable")[:most]
-    boxes = found.boxes.detach().cpu().numpy().astype(np.float64)[best]
+    boxes = boxes[best]
     flat = np.concatenate([boxes[:, 7:9], np.zeros((len(boxes), 1))], axis=1)
     values = np.concatenate(
         [
@@ -90,14 +93,13 @@ def _attributes(label: Int64, velocity: Float64, facts: DetectionFacts) -> tuple
     return tuple(names[i][moves] for i, moves in zip(label.tolist(), moving.tolist(), strict=True))
 
 
-def _refuse_broken(values: Float64, score: Float64, frame: Int64) -> None:
-    """Refuse boxes (B, 12) that no metric can take."""
-    whole = np.isfinite(values).all(axis=1) & np.isfinite(score) & (values[:, 3:6] > 0).all(axis=1)
-    bad = np.flatnonzero(~whole)
-    if bad.size:
+def _refuse_broken(number: int, boxes: Float64, score: Float64) -> None:
+    """Refuse boxes (B, 9) that no metric can take."""
+    whole = np.isfinite(boxes).all(axis=1) & np.isfinite(score) & (boxes[:, 3:6] > 0).all(axis=1)
+    if not whole.all():
         raise UserError(
-            f"frame {frame[bad[0]]} of the scored list",
-            f"{bad.size} of {len(frame)} boxes found are no numbers or have no volume: "
-            "training diverged.",
+            f"frame {number} of the scored list",
+            f"{np.count_nonzero(~whole)} of {len(boxes)} boxes found are no numbers or have no "
+            "volume: training diverged.",
             "Lower the recipe's learning rate, or clip gradients harder.",
         )

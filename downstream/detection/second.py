@@ -20,13 +20,16 @@ from lima_bench.datasets.detection_facts import DetectionFacts
 from lima_bench.downstream.detection.anchors import AnchorGrid, anchor_grid
 from lima_bench.downstream.detection.assign import assign
 from lima_bench.downstream.detection.boxes import Detections, Truth
+from lima_bench.downstream.detection.groups import labels_of_groups
 from lima_bench.downstream.detection.head import MapGrid, Maps
 from lima_bench.downstream.detection.second_decode import found_in_frame
 from lima_bench.downstream.detection.second_losses import box_loss, classification_loss
 from lima_bench.downstream.detection.second_maps import SCORES, Group, Read, groups_of
-from lima_bench.downstream.detection.settings import SecondRecipe
+from lima_bench.downstream.detection.settings import SecondRecipe, SecondSettings
 from lima_bench.lima.loss import Loss
 from lima_bench.lima.losses import widen
+
+CPU = torch.device("cpu")
 
 EPS, MOMENTUM = 1e-3, 0.01
 """Of the shared BatchNorm; those inside the branches have torch's own."""
@@ -51,10 +54,10 @@ class SecondHead(nn.Module):
         super().__init__()
         self.settings = settings = recipe.head
         self.most_boxes = facts.most_boxes
-        anchors = anchor_grid(settings, recipe.groups, facts.names, grid)
-        self._anchors = {torch.device("cpu"): anchors}
+        anchors = anchor_grid(settings, recipe.groups, facts, grid)
+        self._anchors = {CPU: anchors}
         self._shape = grid.shape
-        self.groups = groups_of(recipe.groups, facts.names, anchors.rotations)
+        self.groups = groups_of(labels_of_groups(recipe.groups, facts), anchors.rotations)
         self.shared = nn.Sequential(
             nn.Conv2d(in_channels, settings.shared, 3, padding=1, bias=False),
             nn.BatchNorm2d(settings.shared, eps=EPS, momentum=MOMENTUM),
@@ -62,14 +65,10 @@ class SecondHead(nn.Module):
         )
         self.branches = nn.ModuleList(
             nn.ModuleDict(
-                {
-                    name: _branch(settings.shared, settings.branch, width)
-                    for name, width in group.widths.items()
-                }
+                {name: _branch(settings, name, width) for name, width in group.widths.items()}
             )
             for group in self.groups
         )
-        self._begin()
 
     def forward(self, features: Float[Tensor, "frames channels height width"]) -> Maps:
         """Raw maps by group: ``classes`` and the parts of a code.
@@ -88,8 +87,9 @@ class SecondHead(nn.Module):
             )
         shared = self.shared(features)
         return tuple(
-            {name: branch(shared) for name, branch in group.items()}  # type: ignore[operator]
+            {name: branch(shared) for name, branch in group.items()}
             for group in self.branches
+            if isinstance(group, nn.ModuleDict)
         )
 
     def loss(self, maps: Maps, truth: Sequence[Truth]) -> Loss:
@@ -122,20 +122,9 @@ class SecondHead(nn.Module):
             for frame in range(len(scores))
         ]
 
-    def _begin(self) -> None:
-        """First weights: scores begin at the prior, codes with Kaiming over their outputs."""
-        prior = self.settings.prior
-        for name, branch in ((n, b) for group in self.branches for n, b in group.items()):  # type: ignore[operator]
-            if name == SCORES:
-                nn.init.constant_(branch[-1].bias, -math.log((1 - prior) / prior))
-                continue
-            for layer in (branch[0], branch[-1]):
-                nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
-            nn.init.zeros_(branch[-1].bias)
-
     def _anchors_on(self, device: torch.device) -> AnchorGrid:
         if device not in self._anchors:
-            self._anchors[device] = self._anchors[torch.device("cpu")].to(device)
+            self._anchors[device] = self._anchors[CPU].to(device)
         return self._anchors[device]
 
     def _read(self, maps: Maps) -> list[tuple[Group, Read]]:
@@ -145,13 +134,18 @@ class SecondHead(nn.Module):
         ]
 
 
-def _branch(in_channels: int, width: int, out_channels: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(in_channels, width, 3, padding=1, bias=False),
-        nn.BatchNorm2d(width),
-        nn.ReLU(inplace=True),
-        nn.Conv2d(width, out_channels, 3, padding=1),
-    )
+def _branch(settings: SecondSettings, name: str, out_channels: int) -> nn.Sequential:
+    """Two convolutions; scores begin at the prior, codes with Kaiming over the outputs."""
+    first = nn.Conv2d(settings.shared, settings.branch, 3, padding=1, bias=False)
+    last = nn.Conv2d(settings.branch, out_channels, 3, padding=1)
+    assert last.bias is not None
+    if name == SCORES:
+        nn.init.constant_(last.bias, -math.log((1 - settings.prior) / settings.prior))
+    else:
+        for layer in (first, last):
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+        nn.init.zeros_(last.bias)
+    return nn.Sequential(first, nn.BatchNorm2d(settings.branch), nn.ReLU(inplace=True), last)
 
 
 def _stacked(

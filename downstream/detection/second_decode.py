@@ -15,12 +15,10 @@ from torch import Tensor
 from lima_bench.downstream.detection.anchors import AnchorGrid
 from lima_bench.downstream.detection.box_code import decode
 from lima_bench.downstream.detection.boxes import Detections
+from lima_bench.downstream.detection.centerpoint_decode import FLAT, best_first
 from lima_bench.downstream.detection.second_maps import Group, Read
 from lima_bench.downstream.detection.settings import SecondSettings
 from lima_bench.lima.losses import widen
-
-SEEN_FROM_ABOVE = [0, 1, 3, 4, 6]
-"""x, y, length, width and yaw among the columns of a box."""
 
 
 def found_in_frame(
@@ -39,37 +37,37 @@ def found_in_frame(
         settings: Thresholds.
         most: Boxes that are kept of all classes together.
     """
-    found = [
-        _class_found(group, read, number, frame, anchors, settings)
-        for group, read in groups
-        for number in range(len(group.labels))
-    ]
-    boxes, score, label = (torch.cat(parts) for parts in zip(*found, strict=True))
-    best = score.sort(descending=True, stable=True).indices[:most]
-    return Detections(boxes[best], score[best], label[best])
+    found = best_first(
+        [
+            _of_class(group, read, number, frame, anchors, settings)
+            for group, read in groups
+            for number in range(len(group.labels))
+        ]
+    )
+    return Detections(found.boxes[:most], found.score[:most], found.label[:most])
 
 
-def _class_found(
+def _of_class(
     group: Group,
     read: Read,
     number: int,
     frame: int,
     anchors: AnchorGrid,
     settings: SecondSettings,
-) -> tuple[Float[Tensor, "found 9"], Float[Tensor, " found"], Int[Tensor, " found"]]:
-    """Boxes, scores and labels of one class of a group."""
+) -> Detections:
+    """What is found of one class of a group, best first."""
+    # Here, since compiling its loops is no business of training.
     from lima_bench.downstream.detection.rotated import rotated_nms
 
-    score = widen(read.logits[frame, :, number]).sigmoid().flatten()
+    score = widen(read.logits[frame, :, number]).sigmoid().flatten().float()
     at = (score >= settings.score).nonzero()[:, 0]
-    at = at[score[at].sort(descending=True, stable=True).indices[: settings.nms.before]]
+    at = at[score[at].argsort(descending=True, stable=True)[: settings.nms.before]]
     boxes = _boxes(group, read, frame, at, anchors)
     # A network that just began may say infinite or vanishing sizes; the metric takes neither.
     sound = boxes.isfinite().all(1) & (boxes[:, 3:6] > 0).all(1)
     boxes, score = boxes[sound], score[at[sound]]
-    above = boxes[:, SEEN_FROM_ABOVE]
-    kept = rotated_nms(above, score, settings.nms.iou, settings.nms.after)
-    return boxes[kept], score[kept], torch.full_like(kept, group.labels[number])
+    kept = rotated_nms(boxes[:, FLAT], score, settings.nms.iou, settings.nms.after)
+    return Detections(boxes[kept], score[kept], torch.full_like(kept, group.labels[number]))
 
 
 def _boxes(

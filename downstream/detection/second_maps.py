@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Literal
 
 import torch
@@ -14,7 +15,6 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from lima_bench.downstream.detection.box_code import CODE, CODE_WIDTH
-from lima_bench.downstream.detection.settings import Groups
 
 SCORES = "classes"
 """Name of the map of scores; the others are those of `CODE`."""
@@ -86,11 +86,9 @@ class Group:
         return Read(cut(maps[SCORES], len(self.labels)), codes)
 
 
-def groups_of(groups: Groups, names: Sequence[str], rotations: int) -> tuple[Group, ...]:
-    """The groups of a recipe, whose classes are named in `names` by label."""
-    made: list[Group] = []
-    first = 0
-    for group in groups:
-        made.append(Group(tuple(names.index(name) for name in group), first, rotations))
-        first += made[-1].n_slots
-    return tuple(made)
+def groups_of(labels: Sequence[Sequence[int]], rotations: int) -> tuple[Group, ...]:
+    """The groups of a head, from the labels of each."""
+    ends = accumulate((len(one) * rotations for one in labels), initial=0)
+    # One end more than groups: where the next one would begin.
+    pairs = zip(labels, ends, strict=False)
+    return tuple(Group(tuple(one), first, rotations) for one, first in pairs)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor
 
-from lima_bench.common.errors import UserError
+from lima_bench.common.errors import UserError, unknown_name
 from lima_bench.lima.adopt import kernels, naming
 from lima_bench.lima.adopt.adopt import Adopted, adopt, converted, write_adopted
 from lima_bench.lima.adopt.exported import exported
@@ -23,8 +23,6 @@ from lima_bench.lima.checkpoint import read_meta, read_weights, save_state
 PREFIX = "pts_middle_encoder."
 """Of the sparse encoder in every detector of mmdetection3d that takes points alone."""
 
-Kernels = Literal["mmcv", "spconv"]
-
 KERNELS = {"mmcv": kernels.SPCONV1_ZYX, "spconv": kernels.SPCONV_ZYX}
 """``mmcv``: ``[kz, ky, kx, in, out]``, which mmdetection3d reads whether it runs on mmcv's own
 sparse convolution or on spconv 2.x: without a version it takes files to be of this order, and turns
@@ -32,7 +30,8 @@ kernels where spconv is installed. ``spconv``: ``[out, kz, ky, kx, in]`` and the
 so, as a detector trained on spconv 2.x is saved; it is lost where tensors are copied by hand."""
 
 _SPCONV_VERSION = 2
-_OURS, _THEIRS = "backbone.", {
+_OURS = "backbone."
+_THEIRS = {
     "voxelnet": LAYOUTS["mmdet3d-voxelnet"],
     "voxelnet_residual": LAYOUTS["mmdet3d-voxelnet-residual"],
 }
@@ -47,7 +46,7 @@ PLUGIN = Layout(
 """How `LimaVoxelNet` is kept in a detector's checkpoint."""
 
 
-def to_mmdet3d(source: Path, target: Path, order: Kernels = "mmcv") -> dict[str, Tensor]:
+def to_mmdet3d(source: Path, target: Path, order: str = "mmcv") -> dict[str, Tensor]:
     """Write one of our checkpoints for mmdetection3d's own SparseEncoder.
 
     The file has the encoder's tensors alone: ``load_from`` takes it, the rest begins at random.
@@ -61,8 +60,11 @@ def to_mmdet3d(source: Path, target: Path, order: Kernels = "mmcv") -> dict[str,
         What was written.
 
     Raises:
-        UserError: It is no checkpoint of ours, or of another network; or it cannot be written.
+        UserError: It is no checkpoint of ours, or of another network; there is no such order; or it
+            cannot be written.
     """
+    if order not in KERNELS:
+        raise unknown_name("--kernels", "order of kernels", order, KERNELS)
     name = read_meta(source).get("backbone")
     if name not in _THEIRS:
         what = f"The checkpoint holds a {name}; mmdetection3d's SparseEncoder is a VoxelNet."

@@ -1,7 +1,7 @@
 """Our VoxelNet as a middle encoder of mmdetection3d: its voxels in, a bird's-eye map out.
 
-Offers `LimaVoxelNet`, which `lima_bench.downstream.mmdet3d.plugin` registers, and `fill`. It needs
-no package of OpenMMLab and no spconv: convolutions run on our engines, on a CPU as on a GPU.
+Offers `LimaVoxelNet`, which `lima_bench.downstream.mmdet3d.plugin` registers. It needs no package
+of OpenMMLab and no spconv: convolutions run on our engines, on a CPU as on a GPU.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from lima_bench.common.errors import UserError
 from lima_bench.lima.backbones.catalogue import build_backbone
 from lima_bench.lima.backbones.sparse.packing import Packing
 from lima_bench.lima.backbones.sparse.window import Triple
-from lima_bench.lima.backbones.voxelnet import VoxelNet
-from lima_bench.lima.checkpoint import load_student, read_weights
+from lima_bench.lima.backbones.voxelnet import STEM, VoxelNet
+from lima_bench.lima.checkpoint import load_student
 from lima_bench.lima.voxels import Grid, Voxels
 
 LAYERS = 2
@@ -53,7 +53,7 @@ class LimaVoxelNet(nn.Module):
     ) -> None:
         super().__init__()
         depth, height, width = sparse_shape
-        self.name, self.residual = "voxelnet_residual" if residual else "voxelnet", residual
+        self.name = "voxelnet_residual" if residual else "voxelnet"
         self.in_channels, self.extent = in_channels, (width, height, depth)
         self.checkpoint = checkpoint or _named(init_cfg)
         backbone = build_backbone(self.name, in_channels, bn_momentum=0.01)
@@ -72,7 +72,7 @@ class LimaVoxelNet(nn.Module):
             UserError: The file is missing or damaged, or holds another network.
         """
         if self.checkpoint is not None:
-            fill(Path(self.checkpoint), self)
+            load_student(Path(self.checkpoint), self, self.name, widened=STEM)
 
     def forward(
         self,
@@ -133,28 +133,3 @@ def _map_extent(backbone: VoxelNet, extent: Triple) -> Triple:
     for window in backbone.windows:
         extent = window.outputs(extent)
     return extent
-
-
-_STEM = "backbone.conv_input.0.weight"
-_WITHOUT_LAG, _WITH_LAG = 4, 5
-
-
-def fill(path: Path, encoder: LimaVoxelNet) -> None:
-    """Fill `encoder` from one of our checkpoints, whole or not at all.
-
-    A network that also takes the time lag can be filled from one that does not: its weights for the
-    lag are then zero, so that it computes what the pretrained one did (detection 5.2).
-
-    Raises:
-        UserError: The file is missing or damaged, or holds another network.
-    """
-    weight = read_weights(path).get(_STEM)
-    channels = None if weight is None else weight.shape[1]
-    if (channels, encoder.in_channels) != (_WITHOUT_LAG, _WITH_LAG):
-        load_student(path, encoder, encoder.name)
-        return
-    narrow = LimaVoxelNet(_WITHOUT_LAG, encoder.extent[::-1], residual=encoder.residual)
-    load_student(path, narrow, encoder.name)
-    state = narrow.state_dict()
-    state[_STEM] = torch.cat((state[_STEM], torch.zeros_like(state[_STEM][:, :1])), dim=1)
-    encoder.load_state_dict(state)

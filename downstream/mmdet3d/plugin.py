@@ -18,7 +18,6 @@ from lima_bench.downstream.mmdet3d.encoder import LimaVoxelNet
 __all__ = ["LimaCenterHead", "LimaVoxelNet"]
 
 
-
 def _part(name: str) -> ModuleType:
     """A part of mmdetection3d.
 
@@ -49,8 +48,8 @@ class LimaCenterHead(_HEADS.CenterHead):  # type: ignore[misc, name-defined]
     The stock head keeps its branches in a plain list of torch's, which mmengine's recursive
     `init_weights` passes over, so that ``init_bias`` of the heat maps has no effect (open since
     2022: open-mmlab/mmdetection3d #1554; detection 2.3). Here the heat maps get that bias and keep
-    torch's first weights, and the other branches begin as He et al. propose, as in
-    tianweiy/CenterPoint.
+    torch's first weights, and the other branches begin as He et al. propose: as in OpenPCDet and
+    in `lima_bench.downstream.detection.centerpoint`.
     """
 
     def init_weights(self) -> None:
@@ -68,6 +67,6 @@ class LimaCenterHead(_HEADS.CenterHead):  # type: ignore[misc, name-defined]
 def _as_he_proposes(branch: nn.Module) -> None:
     for layer in branch.modules():
         if isinstance(layer, nn.Conv2d):
-            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+            nn.init.kaiming_normal_(layer.weight)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)

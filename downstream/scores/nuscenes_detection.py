@@ -2,7 +2,7 @@
 
 Offers `detection_scores`, `DISTANCES_M` and `ERROR_DISTANCE_M`. The rules are those of
 nutonomy/nuscenes-devkit 1.2.0, eval/detection/algo.py and eval/common/{loaders,utils}.py, with
-configs/detection_cvpr_2019.json; every result equals the kit's, and takes a hundredth of its time.
+configs/detection_cvpr_2019.json; every result equals the kit's, tens of times as fast.
 """
 
 from __future__ import annotations
@@ -167,10 +167,10 @@ def cumulative_mean(values: Float64) -> Float64:
 
 def _case(truth: DetectionTruth, found: GlobalBoxes, facts: DetectionFacts) -> _Case:
     """What counts, sorted, and paired."""
-    found = found.only(_counting(found, truth, facts))
+    rows = _counting(found, truth, facts)
     # Of equal scores the later one comes first: the kit sorts upwards and then reverses.
-    upwards = np.lexsort((np.arange(len(found.frame)), truth.turn[found.frame], found.score))
-    found = found.only(upwards[::-1])
+    upwards = np.lexsort((rows, truth.turn[found.frame[rows]], found.score[rows]))
+    found = found.only(rows[upwards[::-1]])
     true = truth.boxes.only(_counting(truth.boxes, truth, facts))
     n_classes = len(facts.classes)
     pairs = near_pairs(

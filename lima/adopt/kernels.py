@@ -1,9 +1,10 @@
 """How other libraries store a kernel's weights, and the way to our order.
 
-Offers `KernelOrder` and `OURS`, `MINKOWSKI`, `TORCHSPARSE`, `SPCONV_XYZ`, `SPCONV_ZYX` and their 1.x
-forms. Ours is MinkowskiEngine's: ``[K, c_in, c_out]``, first spatial axis fastest (methods-spatial 10.4,
-10.5). Sources: MinkowskiEngine ``kernel_region.hpp``; torchsparse ``nn/utils/kernel.py``; OpenPCDet
-``detector3d_template.py``, which turns spconv 1.x weights into those of 2.x.
+Offers `KernelOrder`, `OURS`, `MINKOWSKI`, `TORCHSPARSE`, `SPCONV_XYZ`, `SPCONV_ZYX` and 1.x forms
+of these. Ours is MinkowskiEngine's: ``[K, c_in, c_out]``, first spatial axis fastest
+(methods-spatial 10.4, 10.5). Sources: MinkowskiEngine ``kernel_region.hpp``; torchsparse
+``nn/utils/kernel.py``; OpenPCDet ``detector3d_template.py``, which turns spconv 1.x weights into
+those of 2.x.
 """
 
 from __future__ import annotations

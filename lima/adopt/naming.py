@@ -4,7 +4,8 @@ Offers `Naming` and the functions that are one. Read in public code, nothing of 
 valeoai/SLidR ``model/res16unet.py`` (and its followers), Xiangxu-0103/SuperFlow
 ``superflow/models/backbones/minkunet.py`` (LiMoE imports the same module), open-mmlab/mmdetection3d
 ``mmdet3d/models/backbones/minkunet_backbone.py`` with the blocks of its three back ends and
-``mmdet3d/models/middle_encoders/sparse_encoder.py``, open-mmlab/OpenPCDet ``pcdet/models/backbones_3d/spconv_backbone.py``.
+``mmdet3d/models/middle_encoders/sparse_encoder.py``, open-mmlab/OpenPCDet
+``pcdet/models/backbones_3d/spconv_backbone.py``.
 """
 
 from __future__ import annotations

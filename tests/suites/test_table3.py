@@ -116,5 +116,5 @@ def test_the_default_score_of_detection_is_map(tmp_path, expanded, everything: K
 def test_a_mistyped_detector_is_named(tmp_path, expanded, everything: Known) -> None:
     file = tmp_path / "s.yaml"
     file.write_text(ONE.format(row=", detector: centrepoint", on="nuscenes"))
-    with pytest.raises(UserError, match="Did you mean \"centerpoint\""):
+    with pytest.raises(UserError, match='Did you mean "centerpoint"'):
         expanded(str(file), "embedded", everything)
