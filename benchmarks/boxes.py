@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 import shapely
 import torch
 from torch import Tensor
@@ -78,7 +79,7 @@ def _by_shapely(boxes: Tensor, score: Tensor, most: int) -> list[int]:
     return kept
 
 
-def _polygons(boxes: np.ndarray) -> np.ndarray:
+def _polygons(boxes: npt.NDArray[np.float64]) -> npt.NDArray[np.object_]:
     x, y, length, width, yaw = boxes.T
     corners = []
     for forward, left in ((1, -1), (1, 1), (-1, 1), (-1, -1)):

@@ -52,7 +52,8 @@ def _iou(a: Float64, m: int, b: Float64, n: int) -> float:
     shared = _shared(a, m, b, n)
     if not shared > 0.0:
         return 0.0
-    return min(shared / (4.0 * (a[m, 2] * a[m, 3] + b[n, 2] * b[n, 3]) - shared), 1.0)
+    union: float = 4.0 * (a[m, 2] * a[m, 3] + b[n, 2] * b[n, 3]) - shared
+    return min(shared / union, 1.0)
 
 
 @compiled

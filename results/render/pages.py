@@ -62,9 +62,9 @@ def finish_page(figure: Figure, table: Table) -> None:
     figure.supxlabel(text.strip(), fontsize=_SMALL, color="#646B78", x=0.01, ha="left")
 
 
-def as_png(figure: Figure) -> bytes:
-    """The figure at 200 dots an inch."""
-    return _saved(figure, "png", dpi=200, metadata={"Software": None})
+def as_png(figure: Figure, *, dots_per_inch: int = 200) -> bytes:
+    """The figure as pixels."""
+    return _saved(figure, "png", dpi=dots_per_inch, metadata={"Software": None})
 
 
 def as_svg(figure: Figure) -> bytes:

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 
 from lima_bench.datasets.card import Card
 from lima_bench.datasets.detection_facts import DetectionFacts
-from lima_bench.datasets.sample import Float64, Sample
+from lima_bench.datasets.sample import Float32, Float64, Sample
 from lima_bench.suites.examine.paint import ahead_first
 from lima_bench.suites.pictures.looks import (
     FOUND,
@@ -70,7 +70,7 @@ def figure_above(
     return figure
 
 
-def _seen(card: Card, points: Float64) -> Float64:
+def _seen(card: Card, points: Float32 | Float64) -> Float64:
     """LiDAR-frame points (..., 3) on the map: right and ahead."""
     turned = ahead_first(card, points)
     placed: Float64 = np.stack([-turned[..., 1], turned[..., 0]], axis=-1)
@@ -120,7 +120,7 @@ def _draw_truth(axes: Any, card: Card, truth: Marks) -> None:
     """Blue; dashed where no point lies within."""
     outlines, ways = _strokes(card, truth)
     for rows, style in ((~truth.bare, "solid"), (truth.bare, (0, (2.2, 1.4)))):
-        options = {"colors": TRUTH, "linestyles": [style], "zorder": 5}
+        options: dict[str, Any] = {"colors": TRUTH, "linestyles": [style], "zorder": 5}
         axes.add_collection(LineCollection(list(outlines[rows]), linewidths=1.5, **options))
         axes.add_collection(LineCollection(list(ways[rows]), linewidths=1.5, **options))
     _draw_signs(axes, card, truth, TRUTH, np.ones(len(truth)))
@@ -172,7 +172,7 @@ def _draw_legend(
     side.set_axis_off()
     side.set_xlim(0, 1)
     side.set_ylim(28, 0)
-    line = {"linewidth": 1.8, "solid_capstyle": "butt"}
+    line: dict[str, Any] = {"linewidth": 1.8, "solid_capstyle": "butt"}
     kinds = [
         (Line2D([0, 0.13], [0.6, 0.6], color=TRUTH, **line), f"truth ({len(truth)})"),
         (
@@ -187,7 +187,7 @@ def _draw_legend(
     for row, (stroke, text) in enumerate(kinds):
         side.add_line(stroke)
         side.text(0.17, row + 0.6, text, fontsize=8.5, va="center", color=INK)
-    small = {"fontsize": 7.5, "va": "center", "color": PALE}
+    small: dict[str, Any] = {"fontsize": 7.5, "va": "center", "color": PALE}
     side.text(0.17, 3.4, "the stronger, the surer", **small)
     side.text(0.17, 4.0, "a line points where a box heads", **small)
     for place, text, colour in ((0.78, "truth", TRUTH), (0.97, "found", FOUND)):

@@ -34,6 +34,8 @@ LEAST_SCORE = 0.3
 N_FRAMES = 3
 """Of the validation split, evenly spread: the same for all detectors, so that they compare."""
 
+DOTS_PER_INCH = 150
+
 
 @dataclass(frozen=True)
 class Drawn:
@@ -120,10 +122,11 @@ def draw_detections(
         chosen = spread(frames, n_frames)
         entries = entries_of(results, [frame.alias for frame in chosen])
         for frame in chosen:
-            place = f"{frame.sequence}, frame {frame.index}"
+            sample = load(data["dataset"], frame)
+            place = f"{frame.sequence}, frame {frame.index}: {len(sample.points):,} points"
             caption = Caption(detector.name, place, least, _small_print(session))
             path = folder / f"{stem}.{frame.sequence}-{frame.index:02d}".replace("/", "-")
-            scene = _Scene(load(reader, frame), reader.card, entries[frame.alias], results)
+            scene = _Scene(sample, reader.card, entries[frame.alias], results)
             paths += _draw(scene, caption, path)
     return Drawn(tuple(paths), tuple(notes))
 
@@ -179,8 +182,8 @@ def _frames(name: str, root: Path, split: str) -> tuple[Dataset, Sequence[Frame]
     return reader, reader.frames(root, split)
 
 
-def _load(reader: Dataset, frame: Frame) -> Sample:
-    return reader.load(frame)
+def _load(name: str, frame: Frame) -> Sample:
+    return open_dataset(name).load(frame)
 
 
 def _draw(scene: _Scene, caption: Caption, path: Path) -> list[Path]:
@@ -196,9 +199,12 @@ def _draw(scene: _Scene, caption: Caption, path: Path) -> list[Path]:
     found = marks_of_found(scene.entries, pose, facts, caption.least, scene.results)
     with styled():
         above = figure_above(sample, card, truth, found, caption)
-        pages = {"above.png": as_png(above), "above.svg": as_svg(above)}
+        pages = {
+            "above.png": as_png(above, dots_per_inch=DOTS_PER_INCH),
+            "above.svg": as_svg(above),
+        }
         if cameras := figure_cameras(sample, card, truth, found, caption):
-            pages["cameras.png"] = as_png(cameras)
+            pages["cameras.png"] = as_png(cameras, dots_per_inch=DOTS_PER_INCH)
     paths = [path.with_name(f"{path.name}.{ending}") for ending in pages]
     for file, page in zip(paths, pages.values(), strict=True):
         write_atomic(file, page)

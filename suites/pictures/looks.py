@@ -1,8 +1,8 @@
 """How truth and predictions look in every picture. Light: no matplotlib.
 
-Offers `Caption`, `TRUTH`, `FOUND`, `marker_of`, `strength`, `inks`, a few colours. Truth is blue and
-predictions are red, as in figure 5 of the LiMA paper; both are told apart with every kind of colour
-vision. A prediction is the stronger the surer the detector was.
+Offers `Caption`, `TRUTH`, `FOUND`, `marker_of`, `strength`, `inks` and a few colours. Truth is blue
+and predictions are red, as in figure 5 of the LiMA paper; both are told apart with every kind of
+colour vision. A prediction is the stronger the surer the detector was.
 """
 
 from __future__ import annotations

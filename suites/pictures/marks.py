@@ -40,8 +40,8 @@ class Marks:
             order front left, front right, back right, back left.
         label: (B,) class by the card's `detection`.
         score: (B,) in 0..1; 1 for truth.
-        bare: (B,) whether the annotation counts no point within, of LiDAR or RADAR, so that the metric
-            leaves it out; of predictions, False.
+        bare: (B,) whether the annotation counts no point within, of LiDAR or RADAR, so that the
+            metric leaves it out; of predictions, False.
     """
 
     corners: Float64
