@@ -27,6 +27,7 @@ __all__ = [
     "Dataset",
     "FilesListed",
     "Frame",
+    "OfficiallyScored",
     "PixelLabelled",
     "Sample",
     "Source",
@@ -107,6 +108,18 @@ class Swept(Protocol):
 
         Raises:
             UserError: A file is missing or broken, or a scan has no pose.
+        """
+
+
+@runtime_checkable
+class OfficiallyScored(Protocol):
+    """What a data set may offer beside `Dataset`: where its official kit finds the truth."""
+
+    def official(self, root: Path, split: str) -> tuple[Path, str]:
+        """The folder of the tables that hold the recordings of `split`, and its name in the kit.
+
+        Raises:
+            UserError: The root is missing, or there is no such split.
         """
 
 

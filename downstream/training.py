@@ -5,25 +5,22 @@ Offers `Trial` and `train_and_score`.
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
 from lima_bench.common.errors import UserError
-from lima_bench.common.files import write_atomic
-from lima_bench.common.hashing import canonical_json, digest
+from lima_bench.common.hashing import digest
 from lima_bench.common.progress import Report
 from lima_bench.common.seeds import derive_seed
 from lima_bench.datasets.sample import Source
 from lima_bench.downstream.corrupted import with_corrupted
 from lima_bench.downstream.data import LabelledBatch, TrainBatches
 from lima_bench.downstream.evaluate import evaluate
+from lima_bench.downstream.evaluations import Evaluations
 from lima_bench.downstream.losses import segmentation_loss
 from lima_bench.downstream.recipes import DownstreamRecipe
 from lima_bench.downstream.scores.result import Scores
@@ -138,7 +135,14 @@ def train_and_score(
         with_maps=torch.device(trial.device).type == "cpu",
     )
     steps = n_steps(recipe.length, order.steps_per_epoch)
-    evaluations = _Evaluations(trial, segmenter, steps)
+    evaluations = Evaluations(
+        steps=steps,
+        parts=recipe.evaluations,
+        report=recipe.report,
+        metric="miou",
+        folder=trial.folder,
+        score=lambda _, counts: _score(trial, segmenter, counts=counts),
+    )
     history = fit(
         Task(segmenter, recipe),
         batches,
@@ -158,7 +162,7 @@ def train_and_score(
         **scores.details,
         "reported_step": step,
         "steps": steps,
-        "evaluations": {str(at): one.scores["miou"] for at, one in evaluations.done.items()},
+        "evaluations": evaluations.course(),
         "final_terms": history.tail(),
         "train_frames": len(trial.train.frames),
         "val_frames": len(trial.val.frames),
@@ -169,53 +173,19 @@ def train_and_score(
     return Scores(scores.scores, details)
 
 
-class _Evaluations:
-    """Scores at evenly spaced steps, the last included; kept on disk in case the run is cut."""
+def _score(trial: Trial, segmenter: Segmenter, *, counts: bool) -> Scores:
+    """Validation, and its corrupted copies where this may be the score that counts."""
 
-    def __init__(self, trial: Trial, segmenter: Segmenter, steps: int) -> None:
-        self.trial, self.segmenter, self.steps = trial, segmenter, steps
-        parts = max(trial.recipe.evaluations, 1)
-        self.wanted = sorted({-(-steps * part // parts) for part in range(1, parts + 1)})
-        self.done = {at: s for at in self.wanted if (s := self._read(at)) is not None}
-
-    def observe(self, done: int) -> None:
-        """Score if it is time; a score that is on disk already is not made again."""
-        if done in self.wanted and done not in self.done:
-            scores = self._score(done)
-            self.done[done] = scores
-            if ranks.rank() == 0:
-                write_atomic(self._path(done), canonical_json(dataclasses.asdict(scores)))
-
-    def reported(self) -> tuple[int, Scores]:
-        """The step whose score counts, and the score."""
-        self.observe(self.steps)
-        if self.trial.recipe.report == "last":
-            return self.steps, self.done[self.steps]
-        best = max(sorted(self.done), key=lambda at: self.done[at].scores["miou"])
-        return best, self.done[best]
-
-    def _score(self, done: int) -> Scores:
-        """Validation, and its corrupted copies where this may be the score that counts."""
-        clean = self._evaluate(self.trial.val)
-        counts = done == self.steps or self.trial.recipe.report == "best"
-        if self.trial.corrupted is None or not counts:
-            return clean
-        return with_corrupted(clean, self._evaluate(self.trial.corrupted))
-
-    def _evaluate(self, source: Source) -> Scores:
+    def on(source: Source) -> Scores:
         return evaluate(
-            self.segmenter,
+            segmenter,
             source,
-            self.trial.student,
-            batch_size=self.trial.recipe.batch_size,
-            workers=self.trial.workers,
+            trial.student,
+            batch_size=trial.recipe.batch_size,
+            workers=trial.workers,
         )
 
-    def _path(self, at: int) -> Path:
-        return self.trial.folder / f"evaluation.{at}.json"
-
-    def _read(self, at: int) -> Scores | None:
-        if not self._path(at).is_file():
-            return None
-        content: dict[str, Any] = json.loads(self._path(at).read_text())
-        return Scores(**content)
+    clean = on(trial.val)
+    if trial.corrupted is None or not counts:
+        return clean
+    return with_corrupted(clean, on(trial.corrupted))

@@ -29,6 +29,8 @@ FORMAT = 1
 
 _KEY = "lima_bench"
 _SHOWN = 5
+_KERNEL_AXES = 3
+"""Of a sparse convolution's weights: kernel, inputs, outputs."""
 
 
 def weights_digest(state: Mapping[str, Tensor]) -> str:
@@ -94,13 +96,18 @@ def read_meta(path: Path) -> dict[str, Any]:
     return meta
 
 
-def load_student(path: Path, student: nn.Module, backbone: str | None = None) -> dict[str, Any]:
+def load_student(
+    path: Path, student: nn.Module, backbone: str | None = None, *, widened: str = ""
+) -> dict[str, Any]:
     """Fill `student` with the weights in `path`: every tensor, or none.
 
     Args:
         path: What `save_student` wrote.
         student: Changed in place.
         backbone: The network that `student` is; compared with the file's.
+        widened: Name of a layer, such as ``conv_input``, whose convolution may have more inputs
+            than the file's. The further ones come last and start at 0, so that the network says
+            what it was taught to, whatever they are fed (detection 5.2).
 
     Returns:
         The facts kept beside the weights.
@@ -120,7 +127,11 @@ def load_student(path: Path, student: nn.Module, backbone: str | None = None) ->
         raise UserError(
             path, "The weights are not those that were written.", "Delete the file and run again."
         )
-    _must_fit(path, state, student.state_dict())
+    wanted = student.state_dict()
+    for name in state.keys() & wanted.keys():
+        if widened in name.split(".") and state[name].ndim == wanted[name].ndim == _KERNEL_AXES:
+            state[name] = _with_more_inputs(state[name], wanted[name])
+    _must_fit(path, state, wanted)
     student.load_state_dict(state)
     return meta
 
@@ -159,6 +170,15 @@ def load_state(path: Path) -> dict[str, Any]:
     """
     state: dict[str, Any] = _load(path)
     return state
+
+
+def _with_more_inputs(weights: Tensor, wanted: Tensor) -> Tensor:
+    """`weights` with inputs of weight 0 at the end, as many as `wanted` has more."""
+    missing = wanted.shape[-2] - weights.shape[-2]
+    if missing <= 0:
+        return weights
+    shape = (*weights.shape[:-2], missing, weights.shape[-1])
+    return torch.cat((weights, weights.new_zeros(shape)), dim=-2)
 
 
 def _must_exist(path: Path) -> None:

@@ -15,8 +15,8 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.wrappers import _FabricOptimizer
 from torch import Tensor, nn
-from torch.optim import Optimizer
 from torch.utils.data import Dataset
 
 from lima_bench.common.errors import UserError
@@ -24,7 +24,13 @@ from lima_bench.common.progress import Report, silent
 from lima_bench.common.seeds import derive_seed
 from lima_bench.lima.device import deterministic, seed_torch, start_fabric, synchronised
 from lima_bench.lima.loading import batches_from
-from lima_bench.lima.optimise import Group, build_optimiser, set_learning_rates
+from lima_bench.lima.optimise import (
+    Group,
+    build_optimiser,
+    clip_gradients,
+    set_learning_rates,
+    set_momentum,
+)
 from lima_bench.lima.recipes import TrainSettings
 from lima_bench.lima.resume import History, Run
 from lima_bench.lima.tree import to_device
@@ -87,7 +93,9 @@ def fit(
                 total_steps=total_steps,
                 steps_per_epoch=steps_per_epoch,
             )
-            values = _step(fabric, model, stepper, _Box(to_device(batch, fabric.device)), step)
+            set_momentum(optimiser, settings.schedule, step, total_steps=total_steps)
+            box = _Box(to_device(batch, fabric.device))
+            values = _step(fabric, model, stepper, box, step, settings.optimiser.clip_norm)
             run.history.add(values)
             done = step + 1
             if observe is not None:
@@ -119,7 +127,12 @@ class _Terms(nn.Module):
 
 
 def _step(
-    fabric: Fabric, model: nn.Module, optimiser: Optimizer, box: _Box, step: int
+    fabric: Fabric,
+    model: nn.Module,
+    optimiser: _FabricOptimizer,
+    box: _Box,
+    step: int,
+    clip_norm: float | None,
 ) -> dict[str, float]:
     """One forward, backward and update; the terms' values, averaged over ranks."""
     terms: dict[str, Tensor] = model(box)
@@ -128,6 +141,9 @@ def _step(
     values = dict(zip([*terms, "loss"], stacked.tolist(), strict=True))
     _must_be_finite(values, step)
     fabric.backward(total)
+    if clip_norm is not None:
+        scaler = getattr(fabric.strategy.precision, "scaler", None)
+        clip_gradients(optimiser.optimizer, clip_norm, scaler)
     optimiser.step()
     optimiser.zero_grad(set_to_none=True)
     if fabric.world_size == 1:

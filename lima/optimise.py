@@ -1,6 +1,7 @@
 """What a training step changes: groups of parameters, each with its own largest learning rate.
 
-Offers `Group`, `one_group`, `build_optimiser` and `set_learning_rates`.
+Offers `Group`, `one_group`, `build_optimiser`, `set_learning_rates`, `set_momentum` and
+`clip_gradients`.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import nn
+from torch.amp.grad_scaler import GradScaler
+from torch.nn.utils import clip_grad_norm_
 from torch.optim import SGD, Optimizer
 
 from lima_bench.lima.adamw import LeanAdamW
 from lima_bench.lima.recipes import Optimiser, Schedule
-from lima_bench.lima.schedule import learning_rate
+from lima_bench.lima.schedule import learning_rate, momentum
 
 
 @dataclass(frozen=True)
@@ -79,3 +82,35 @@ def set_learning_rates(
         )
         rates[f"lr_{group.name}"] = entry["lr"]
     return rates
+
+
+def set_momentum(
+    optimiser: Optimizer, schedule: Schedule, step: int, *, total_steps: int
+) -> float | None:
+    """Give every group its momentum, or first beta, for `step`; None where none is scheduled."""
+    value = momentum(schedule, step, total_steps=total_steps)
+    if value is not None:
+        for entry in optimiser.param_groups:
+            if "betas" in entry:
+                entry["betas"] = (value, entry["betas"][1])
+            else:
+                entry["momentum"] = value
+    return value
+
+
+def clip_gradients(optimiser: Optimizer, most: float, scaler: GradScaler | None) -> None:
+    """Scale all gradients of `optimiser` down to the joint length `most`, if they are longer.
+
+    Not by ``Fabric.clip_gradients``: in half precision it refuses fused optimisers, because they
+    can unscale by themselves, though torch's scaler knows when that was done before. Gradients that
+    overflow are no error: the scaler leaves out the step.
+
+    Args:
+        optimiser: After the backward pass; with gradients averaged over ranks.
+        most: The length.
+        scaler: That multiplied the loss, where one did.
+    """
+    if scaler is not None:
+        scaler.unscale_(optimiser)
+    parameters = [p for entry in optimiser.param_groups for p in entry["params"]]
+    clip_grad_norm_(parameters, most)

@@ -1,8 +1,8 @@
 """Who this process is among those that train together: rank, their number, sums over all.
 
-Offers `rank`, `world_size`, `sum_over_ranks`, `mean_over_ranks`, `from_first` and `run_on`. One
-process per device; they are started by `run_on` or by ``torchrun`` and told apart by their
-environment.
+Offers `rank`, `world_size`, `sum_over_ranks`, `mean_over_ranks`, `from_first`, `from_all` and
+`run_on`. One process per device; they are started by `run_on` or by ``torchrun`` and told apart by
+their environment.
 """
 
 from __future__ import annotations
@@ -70,6 +70,15 @@ def from_first(values: Tensor) -> Tensor:
     shared = values.clone()
     torch.distributed.broadcast(shared, src=0)
     return shared
+
+
+def from_all(value: T) -> list[T]:
+    """Every process's `value`, in the order of ranks; picklable."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return [value]
+    values: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(values, value)
+    return values
 
 
 def mean_over_ranks(values: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 """How training is done, as data: the settings a suite's recipe files may hold.
 
-Offers `Augmentation`, `ImageAugmentation`, `Optimiser`, `Schedule`, `Length`, `TrainSettings`,
-`MaskSource`, `ClusterSettings` and `PretrainRecipe`, and hands on those of the student. Light: no
-torch.
+Offers `Augmentation`, `ImageAugmentation`, `Length`, `TrainSettings`, `MaskSource`,
+`ClusterSettings` and `PretrainRecipe`, and hands on those of the student and of the optimiser.
+Light: no torch.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from lima_bench.common.errors import UserError
+from lima_bench.lima.optimiser_settings import Optimiser, Schedule
 from lima_bench.lima.settings import Settings
 from lima_bench.lima.student_settings import (
     GridBounds,
@@ -95,43 +96,6 @@ class ImageAugmentation(Settings):
         if not 0 < self.crop_aspect[0] <= self.crop_aspect[1]:
             raise ValueError("crop_aspect is a range, low to high, above 0")
         return self
-
-
-class Optimiser(Settings):
-    """AdamW or SGD with the field's usual knobs."""
-
-    kind: Literal["adamw", "sgd"] = "adamw"
-    lr: float = 0.01
-    weight_decay: float = 0.01
-    eps: float = 1e-6
-    betas: tuple[float, float] = (0.9, 0.999)
-    momentum: float = 0.9
-    dampening: float = 0.1
-
-
-class Schedule(Settings):
-    """Learning rate over the run.
-
-    Attributes:
-        kind: ``onecycle`` per step, ``cosine_epoch`` to 0 stepped once an epoch,
-            ``warmup_cosine`` per step, ``inverse_root`` per step, or ``constant``.
-        warmup: Share of the run that warms up.
-        div: onecycle: peak / first value.
-        final_div: onecycle: first value / last value, so the end is peak / (div * final_div).
-        final_lr: warmup_cosine: the last value.
-        decay: inverse_root: share of the run after which the peak has fallen to 0.71 of itself.
-        cooldown: inverse_root: share of the run, its last, that goes straight down to 0.
-    """
-
-    kind: Literal["onecycle", "cosine_epoch", "warmup_cosine", "inverse_root", "constant"] = (
-        "onecycle"
-    )
-    warmup: float = 0.2
-    div: float = 25.0
-    final_div: float = 100.0
-    final_lr: float = 0.0
-    decay: Annotated[float, Field(gt=0)] = 0.01
-    cooldown: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
 class Length(Settings):

@@ -1,6 +1,6 @@
-"""The learning rate of every step, as a pure function: no state to save, none to lose.
+"""Learning rate and momentum of every step, as pure functions: no state to save, none to lose.
 
-Offers `learning_rate` and `n_steps`. Each parameter group keeps its own peak; published
+Offers `learning_rate`, `momentum` and `n_steps`. Each parameter group keeps its own peak; published
 one-cycle runs overwrote the head's by the backbone's, ours do not.
 """
 
@@ -42,18 +42,35 @@ def learning_rate(
     return peak
 
 
+def momentum(schedule: Schedule, step: int, *, total_steps: int) -> float | None:
+    """The momentum that step `step` (from 0) is taken with; None where it does not move."""
+    if schedule.momentum is None:
+        return None
+    high, low = schedule.momentum
+    return _up_and_down((high, low, high), schedule.warmup, step, total_steps)
+
+
 def _cosine(first: float, last: float, progress: float) -> float:
     return last + (first - last) * (1 + math.cos(math.pi * progress)) / 2
 
 
 def _onecycle(schedule: Schedule, peak: float, step: int, total_steps: int) -> float:
-    """Cosine up from peak / div, then down to peak / (div * final_div) at the last step.
-
-    The turn lies at ``warmup * total - 1``, as in torch's OneCycleLR; momentum is not cycled.
-    """
+    """Cosine up from peak / div, then down to peak / (div * final_div) at the last step."""
     first = peak / schedule.div
-    last = first / schedule.final_div
-    turn, end = schedule.warmup * total_steps - 1, total_steps - 1
+    return _up_and_down(
+        (first, peak, first / schedule.final_div), schedule.warmup, step, total_steps
+    )
+
+
+def _up_and_down(
+    stations: tuple[float, float, float], warmup: float, step: int, total_steps: int
+) -> float:
+    """By cosines from the first of three values to the second, and on to the third.
+
+    The turn lies at ``warmup * total - 1``, as in torch's OneCycleLR.
+    """
+    first, peak, last = stations
+    turn, end = warmup * total_steps - 1, total_steps - 1
     if step <= turn and turn > 0:
         return _cosine(first, peak, step / turn)
     turn = max(turn, 0.0)

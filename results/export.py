@@ -48,17 +48,23 @@ def write_view(table: Table, path: Path, ending: str = "") -> Path:
     return path
 
 
-def write_figures(table: Table, folder: Path) -> tuple[Path, ...]:
+def write_figures(table: Table, folder: Path, *, needed: bool = True) -> tuple[Path, ...]:
     """Write every figure of the table as ``<suite>.<profile>.<figure>.{png,svg}``.
 
+    Args:
+        table: What is drawn.
+        folder: Where to write.
+        needed: Whether a table with nothing to draw is an error.
+
     Raises:
-        UserError: The table has nothing to draw, the disk is full or the place is read-only.
+        UserError: A figure is needed and there is nothing to draw, the disk is full or the place
+            is read-only.
     """
     from lima_bench.results.render.curves import figures_of  # loads matplotlib
     from lima_bench.results.render.pages import as_png, as_svg
 
     figures = figures_of(table)
-    if not figures:
+    if not figures and needed:
         what = (
             f"The table {table.suite} has nothing to draw yet: no method with two numbers of"
             " frames, and no data set with two label shares, has a number."

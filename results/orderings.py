@@ -16,7 +16,7 @@ from lima_bench.results.table import Cell, ColumnMeta, Ordering, RowMeta, Table
 from lima_bench.results.verdict import State
 
 Outcome = Literal["holds", "leans", "fails", "untested"]
-_NAMES = ("better", "worse", "dataset", "setting", "text", "source")
+_NAMES = ("better", "worse", "dataset", "setting", "metric", "text", "source")
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Claim:
         worse: Method id.
         dataset: Data-set id of the column.
         setting: Of the column.
+        metric: Of the column.
         text: In words.
         source: Where the numbers stand.
     """
@@ -36,6 +37,7 @@ class Claim:
     worse: str
     dataset: str
     setting: str
+    metric: str
     text: str
     source: str
 
@@ -59,8 +61,10 @@ def check_orderings(table: Table, claims: Sequence[Claim]) -> tuple[Ordering, ..
     Rows are compared within one teacher and student, seed by seed. A claim ``holds`` when the mean
     difference of every pair of rows exceeds its standard deviation, ``leans`` when all are positive
     but one is within its spread (or has one seed only), and ``fails`` when one is not positive.
+    Claims about scores that no column of the table shows are not of its concern.
     """
-    return tuple(_check(table, claim) for claim in claims)
+    shown = {plain(column.metric) for column in table.columns}
+    return tuple(_check(table, claim) for claim in claims if plain(claim.metric) in shown)
 
 
 def summary(orderings: Sequence[Ordering]) -> str:
@@ -117,7 +121,7 @@ def _contests(table: Table, claim: Claim) -> Iterator[_Contest]:
 
 def _asks(column: ColumnMeta, claim: Claim) -> bool:
     same = plain(column.dataset) == plain(claim.dataset) and column.setting == claim.setting
-    return same and plain(column.metric) == "miou"
+    return same and plain(column.metric) == plain(claim.metric)
 
 
 def _is_about(row: RowMeta, rival: RowMeta, claim: Claim) -> bool:

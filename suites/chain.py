@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from lima_bench.datasets.api import base_of
+from lima_bench.datasets.label_shares import DETECTION
 from lima_bench.lima.clusters.kinds import VERSION as CLUSTERS_VERSION
 from lima_bench.lima.clusters.kinds import cluster_facts
 from lima_bench.lima.recipes import PretrainRecipe
@@ -113,6 +114,16 @@ class Chain:
         recipe = self.loaded.recipes[self.recipes(row).student]
         return recipe.resolved(on=on, method=row.method, changes=changes)
 
+    def detector(self, row: Row) -> str:
+        """What finds boxes on top of the row's backbone; empty if nobody names anything."""
+        return row.detector or self.loaded.suite.defaults.detector or ""
+
+    def recipe_of(self, row: Row, column: Column) -> str | None:
+        """The recipe by which a column is asked of a row; None if its recipe set has none."""
+        kind = self.detector(row) if column.task == "detect" else str(column.task)
+        recipe: str | None = getattr(self.recipes(row), kind, None)
+        return recipe
+
     def frames(self, row: Row) -> int | None:
         """How many frames the method of a row sees."""
         method = self.known.card_of(row)
@@ -153,7 +164,7 @@ class Chain:
         own_seed = seed if self.loaded.profile.pretraining == "per_seed" else 0
         datasets = self.pretrain_on(row)
         dataset = datasets[0] if len(datasets) == 1 else None
-        recipe, runtime = self._recipe("pretrain", self.recipes(row).pretrain, row, dataset)
+        recipe, runtime = self._recipe(self.recipes(row).pretrain, row, dataset)
         data, inputs = self._datasets(datasets)
         inputs |= self._caches(row, recipe, data, dict(inputs))
         for name in _ELSEWHERE:
@@ -168,18 +179,18 @@ class Chain:
     def ask(self, row: Row, column: Column, checkpoint: str, seed: int) -> str:
         """The downstream job of a cell, reading the row's `checkpoint`; returns its key."""
         task, dataset = str(column.task), str(column.on)
-        name = {"linear_probe": "linear_probe", "finetune": "finetune"}[task]
-        recipe, runtime = self._recipe(
-            name, getattr(self.recipes(row), name), row, dataset, labels=column.labels
-        )
+        name = str(self.recipe_of(row, column))
+        recipe, runtime = self._recipe(name, row, dataset, labels=column.labels)
         splits = self._splits(dataset)
         data, inputs = self._data(dataset, train=splits.train, val=splits.val)
         config = {
             "student": self.student(row, on=dataset),
             "recipe": recipe,
             "data": data,
-            "labels": self._labels(dataset, column.labels),
+            "labels": self._labels(dataset, column),
         }
+        if task == "detect":
+            config["detector"] = self.detector(row)
         if column.corrupted:
             copies = self._splits(column.corrupted)
             config["corrupted"], made_by = self._data(column.corrupted, val=copies.val)
@@ -199,7 +210,7 @@ class Chain:
         return job.key
 
     def _recipe(
-        self, kind: str, name: str, row: Row, dataset: str | None, *, labels: str | None = None
+        self, name: str, row: Row, dataset: str | None, *, labels: str | None = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Settings that are hashed, and those that are not."""
         recipe = self.loaded.recipes[name]
@@ -269,7 +280,7 @@ class Chain:
         """What cuts the images of a row; None if its method reads no superpixels, or gets none."""
         datasets = self.pretrain_on(row)
         dataset = datasets[0] if len(datasets) == 1 else None
-        recipe, _ = self._recipe("pretrain", self.recipes(row).pretrain, row, dataset)
+        recipe, _ = self._recipe(self.recipes(row).pretrain, row, dataset)
         return Segmentation.of(self.known.card_of(row), recipe)
 
     def _teacher_facts(self, row: Row) -> dict[str, str]:
@@ -281,9 +292,11 @@ class Chain:
         by_card = Splits.model_validate(self.known.datasets[dataset].roles)
         return chosen.get(dataset) or chosen.get(base_of(dataset)) or by_card
 
-    def _labels(self, dataset: str, labels: str) -> dict[str, str]:
+    def _labels(self, dataset: str, column: Column) -> dict[str, str]:
         """The share, and the convention that names its list: as written, or the card's."""
-        share, _, convention = labels.partition("@")
+        share, _, convention = column.labels.partition("@")
         declared = self.known.datasets[dataset].label_shares
         by_card = declared.get(share, declared.get("default", ""))
+        if column.task == "detect":
+            by_card = declared.get(DETECTION, by_card)
         return {"share": share, "convention": convention or by_card}

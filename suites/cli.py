@@ -22,9 +22,12 @@ from lima_bench.suites.options import (
     Data,
     Device,
     Executor,
+    FigureFolder,
+    FramesDrawn,
     Jobs,
     LabelsOf,
     Layout,
+    LeastScore,
     Only,
     Plugs,
     Profile,
@@ -165,15 +168,18 @@ def _export(  # noqa: PLR0913 - one argument an option
     latex: Annotated[Path | None, typer.Option(metavar="F")] = None,
     markdown: Annotated[Path | None, typer.Option(metavar="F")] = None,
     html: Annotated[Path | None, typer.Option(metavar="F")] = None,
-    figures: Annotated[Path | None, typer.Option(metavar="DIR", help="Curves: PNG, SVG.")] = None,
+    figures: FigureFolder = None,
+    score: LeastScore = None,
+    frames: FramesDrawn = None,
 ) -> None:
-    """Write the table to files, and what there is of curves."""
+    """Write the table to files, and what there is of curves and detections."""
     from lima_bench.suites.verbs import show
 
     request = request_of(suite, profile, only, columns, seeds, store, data, sets, plugs)
     named = {"csv": csv, "tex": latex, "md": markdown, "html": html}
     files = {ending: path for ending, path in named.items() if path is not None}
-    raise typer.Exit(show.export(request, files, against=against, figures=figures))
+    drawn = show.Figures(figures, score, frames)
+    raise typer.Exit(show.export(request, files, against=against, figures=drawn))
 
 
 @app.command("check")
@@ -292,7 +298,8 @@ def _adopt(
 @app.command("new")
 def _new(kind: Annotated[str, typer.Argument(metavar="method|dataset")], name: str) -> None:
     """A working start for a plug-in (not built yet)."""
-    raise _not_built(f"lima-bench new {kind} {name}")
+    where = f"lima-bench new {kind} {name}"
+    raise UserError(where, "This is not built yet.", "See lima-bench --help.")
 
 
 def main() -> None:
@@ -306,10 +313,6 @@ def main() -> None:
     except Interrupted:
         sys.stderr.write("\nInterrupted. What was finished is kept; the same command goes on.\n")
         sys.exit(130)
-
-
-def _not_built(where: str) -> UserError:
-    return UserError(where, "This is not built yet.", "See lima-bench --help.")
 
 
 if __name__ == "__main__":

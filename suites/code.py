@@ -7,7 +7,7 @@ today's is *stale*. Only `read_code` and `module_names` touch the disk.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -19,7 +19,10 @@ from lima_bench.suites.job import DOWNSTREAM, STAGES, Job
 _PARTS = ("common", "datasets", "lima", "downstream")
 """In the order of the arrows: each part may use those before it."""
 
-_GLUE = Path(__file__).with_name("stages.py")
+_APART = frozenset({"mmdet3d"})
+"""Folders that no job uses: a plug-in of ours for other software."""
+
+_GLUE = tuple(Path(__file__).with_name(name) for name in ("stages.py", "sources.py"))
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ def lineage(own: str, inputs: Mapping[str, str]) -> str:
 def read_code() -> Mapping[str, str]:
     """Stage to the digest of its sources, as they lie on disk now."""
     parts = {part: _part_digest(part) for part in _PARTS}
-    glue = tree_digest(_GLUE.parent, [_GLUE])
+    glue = tree_digest(Path(__file__).parent, _GLUE)
     found = {}
     for stage in STAGES:
         n_parts = 4 if stage in DOWNSTREAM else 3
@@ -77,7 +80,7 @@ def module_names() -> list[str]:
     names = []
     for part in _PARTS:
         root = _part_root(part)
-        for path in sorted(root.rglob("*.py")):
+        for path in _sources(root, (".py",)):
             steps = path.relative_to(root).with_suffix("").parts
             names.append(".".join(["lima_bench", part, *steps]).removesuffix(".__init__"))
     return names
@@ -92,5 +95,10 @@ def _part_root(part: str) -> Path:
 
 def _part_digest(part: str) -> str:
     root = _part_root(part)
-    files = [path for path in root.rglob("*") if path.suffix in (".py", ".yaml")]
-    return tree_digest(root, files)
+    return tree_digest(root, _sources(root, (".py", ".yaml")))
+
+
+def _sources(root: Path, suffixes: Collection[str]) -> list[Path]:
+    """The files of a part that jobs depend on."""
+    found = (path for path in root.rglob("*") if path.suffix in suffixes)
+    return sorted(p for p in found if not _APART.intersection(p.relative_to(root).parts))

@@ -23,7 +23,7 @@ from lima_bench.suites.chain import Chain, Identity
 from lima_bench.suites.job import Job
 from lima_bench.suites.known import Known
 from lima_bench.suites.load import Loaded
-from lima_bench.suites.obstacles import column_obstacle, row_obstacle
+from lima_bench.suites.obstacles import cell_obstacle, column_obstacle, row_obstacle
 from lima_bench.suites.schema import Column, Row
 
 Entry = TypeVar("Entry", Row, Column)
@@ -37,7 +37,7 @@ class TaughtRow:
         row: As written.
         title: As printed.
         teacher: Its id, empty for methods without one.
-        student: The backbone's id.
+        student: The backbone's id; with a detector ``backbone+detector``.
         frames: How many frames the method sees; None where that means nothing.
         pretrain: Seed to the key of its pretraining; empty when `missing`.
         missing: Why the row cannot be run, empty if it can.
@@ -173,7 +173,15 @@ def _guests(loaded: Loaded, known: Known) -> list[Row]:
             )
             how = f"Rename the row, or let it be that one: adopted: {name}"
             raise UserError(f"suite {loaded.suite.name}", what, how)
-    return [Row(id=name, adopted=name) for name in guests]
+    # A suite of detectors asks each of them of an outside checkpoint.
+    detectors = sorted({row.detector for row in loaded.suite.rows if row.detector})
+    if not detectors:
+        return [Row(id=name, adopted=name) for name in guests]
+    return [
+        Row(id=f"{name}-{detector}", adopted=name, detector=detector)
+        for name in guests
+        for detector in detectors
+    ]
 
 
 def _chosen(
@@ -200,7 +208,7 @@ def _teach(chain: Chain, row: Row, seeds: Sequence[int], *, guest: bool) -> Taug
         row=row,
         title=title,
         teacher=chain.teacher(row),
-        student=chain.student(row)["backbone"],
+        student=_student_name(chain, row),
         frames=chain.frames(row),
         pretrain=keys,
         missing=missing,
@@ -210,9 +218,14 @@ def _teach(chain: Chain, row: Row, seeds: Sequence[int], *, guest: bool) -> Taug
     )
 
 
+def _student_name(chain: Chain, row: Row) -> str:
+    """The backbone; where boxes are found with it, the whole detector, as papers write it."""
+    return "+".join(filter(None, (chain.student(row)["backbone"], chain.detector(row))))
+
+
 def _cell(chain: Chain, taught: TaughtRow, column: Column, seeds: Sequence[int]) -> CellPlan:
     row = taught.row
-    missing = taught.missing or column_obstacle(chain, column)
+    missing = taught.missing or column_obstacle(chain, column) or cell_obstacle(chain, row, column)
     if missing:
         return CellPlan(row.id, column.id, missing=missing)
     if column.measure is not None:

@@ -21,10 +21,11 @@ STAGES = (
     "pretrain",
     "linear_probe",
     "finetune",
+    "detect",
 )
 """Every stage, upstream first."""
 
-DOWNSTREAM = frozenset({"linear_probe", "finetune"})
+DOWNSTREAM = frozenset({"linear_probe", "finetune", "detect"})
 """Stages whose score stands in a cell."""
 
 SPREADING = frozenset({"world", "superpixels", "clusters"})
@@ -84,6 +85,7 @@ class Job:
             config.get("method") or config.get("teacher", {}).get("name") or "",
             *dict.fromkeys((config.get("kind", ""), config.get("segmenter", ""))),
             config.get("backbone", ""),
+            config.get("detector", ""),
             config.get("dataset", "") or "+".join(self.datasets),
             config.get("labels", {}).get("share", ""),
             "" if self.seed is None else f"seed {self.seed}",

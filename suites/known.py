@@ -15,8 +15,9 @@ from typing import TypeVar
 
 from lima_bench.common.errors import UserError, unknown_name
 from lima_bench.common.hashing import file_digest
-from lima_bench.datasets.api import DATASETS, Card, Dataset, Swept
+from lima_bench.datasets.api import DATASETS, Card, Dataset, OfficiallyScored, Swept
 from lima_bench.datasets.label_shares import CONVENTIONS
+from lima_bench.downstream.detection.settings import TITLES as DETECTORS
 from lima_bench.lima.backbones.catalogue import BACKBONES as BUILT_BACKBONES
 from lima_bench.lima.methods.card import MethodCard
 from lima_bench.lima.methods.catalogue import METHODS
@@ -65,6 +66,7 @@ class DatasetFacts:
         assumed: What the card assumes.
         pictured: Whether it has cameras.
         swept: Whether scans before a frame can be read beside it.
+        boxed: Whether its card says what counts as a detection, and an official kit scores it.
     """
 
     title: str
@@ -75,6 +77,7 @@ class DatasetFacts:
     assumed: tuple[str, ...] = ()
     pictured: bool = True
     swept: bool = True
+    boxed: bool = False
 
     @property
     def built(self) -> bool:
@@ -98,7 +101,7 @@ class Task:
 TASKS = {
     "linear_probe": Task("linear probing", 1),
     "finetune": Task("fine-tuning", 1),
-    "detect": Task("detection"),
+    "detect": Task("detection", 1),
 }
 
 T = TypeVar("T")
@@ -143,6 +146,7 @@ class Known:
         datasets: Id to facts; variants of a card stand beside it as ``id:variant``.
         backbones: Id to whether it is built.
         tasks: Id to facts.
+        detectors: Id to title.
         conventions: Rules by which label shares are chosen.
         adopted: Checkpoints that the store has adopted, by name.
     """
@@ -154,6 +158,7 @@ class Known:
     foreign: Mapping[str, str] = field(default_factory=dict)
     backbones: Mapping[str, bool] = field(default_factory=lambda: BACKBONES)
     tasks: Mapping[str, Task] = field(default_factory=lambda: TASKS)
+    detectors: Mapping[str, str] = field(default_factory=lambda: DETECTORS)
     conventions: tuple[str, ...] = tuple(sorted(CONVENTIONS))
     adopted: Mapping[str, AdoptedCheckpoint] = field(default_factory=dict)
 
@@ -162,13 +167,14 @@ class Known:
         return self.methods[row.method] if row.method else ADOPTED
 
     def names(self, kind: str) -> list[str]:
-        """Ids of one kind (``method``, ``teacher``, ``dataset``, ``backbone``, ``task``)."""
+        """Ids of one kind: of methods, teachers, data sets, backbones, tasks, detectors."""
         tables: dict[str, Mapping[str, object]] = {
             "method": self.methods,
             "teacher": self.teachers,
             "dataset": self.datasets,
             "backbone": self.backbones,
             "task": self.tasks,
+            "detector": self.detectors,
         }
         return sorted(tables[kind])
 
@@ -214,6 +220,7 @@ def _facts(reader: type[Dataset], card: Card) -> DatasetFacts:
         assumed=card.assumed,
         pictured=bool(card.cameras),
         swept=issubclass(reader, Swept),
+        boxed=card.detection is not None and issubclass(reader, OfficiallyScored),
     )
 
 

@@ -86,9 +86,12 @@ def measure_outcome(plan: Plan, cell: CellPlan, column: Column) -> Outcome | Non
 
 
 def row_costs(plan: Plan, rows: Sequence[TaughtRow]) -> dict[str, Costs]:
-    """Row id to what its pretraining took, by the records there are; no entry without any."""
+    """Row id to what its pretraining took, by the records there are; no entry without any.
+
+    Of rows that differ in what is asked of one pretraining, such as detectors, the first has it.
+    """
     found = {}
-    for row in rows:
+    for row in _each_pretraining(rows):
         keys = [key for key in dict.fromkeys(row.pretrain.values()) if key in plan.records]
         taught = [key for key in keys if plan.records[key].inputs]
         if taught:
@@ -100,6 +103,14 @@ def row_costs(plan: Plan, rows: Sequence[TaughtRow]) -> dict[str, Costs]:
                 peak_memory_gb=max(_numbers(plan, taught, "peak_memory_gb"), default=None),
             )
     return found
+
+
+def _each_pretraining(rows: Sequence[TaughtRow]) -> list[TaughtRow]:
+    """The first row of every pretraining."""
+    first: dict[tuple[str, ...], TaughtRow] = {}
+    for row in rows:
+        first.setdefault(tuple(row.pretrain.values()), row)
+    return list(first.values())
 
 
 def cost_notes(plan: Plan, columns: Sequence[Column]) -> Iterator[str]:
@@ -165,7 +176,7 @@ def _waits(timed: dict[str, Record]) -> Iterator[str]:
 
 
 def _costs_beside(plan: Plan) -> str:
-    rows = plan.expansion.rows
+    rows = _each_pretraining(plan.expansion.rows)
     keys = {row.row.id: list(row.pretrain.values()) for row in rows}
     taught = {name for name, mine in keys.items() if any(k in plan.records for k in mine)}
     beside = [

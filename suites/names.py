@@ -21,7 +21,13 @@ from lima_bench.suites.recipe import Recipe
 from lima_bench.suites.schema import RecipeSet
 from lima_bench.suites.yaml_lines import Place
 
-_ROW = {"method": "method", "teacher": "teacher", "student": "backbone", "pretrain_on": "dataset"}
+_ROW = {
+    "method": "method",
+    "teacher": "teacher",
+    "student": "backbone",
+    "detector": "detector",
+    "pretrain_on": "dataset",
+}
 _COLUMN = {"task": "task", "on": "dataset", "corrupted": "dataset"}
 
 

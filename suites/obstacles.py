@@ -1,12 +1,13 @@
 """Why a row or a column cannot be run: what is not built, not here, or not to be seen there. Pure.
 
-Offers `row_obstacle` and `column_obstacle`. Used by `lima_bench.suites.expand` only.
+Offers `row_obstacle`, `column_obstacle` and `cell_obstacle`. Used by `lima_bench.suites.expand`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lima_bench.lima.backbones.catalogue import BACKBONES
 from lima_bench.suites.chain import Chain
 from lima_bench.suites.schema import Column, Row
 from lima_bench.suites.segments import mask_problem
@@ -35,6 +36,29 @@ def column_obstacle(chain: Chain, column: Column) -> str:
         return f"not built yet: task {column.task}"
     asked = (name for name in (column.on, column.corrupted) if name)
     return next(filter(None, (_no_data(chain, name) for name in asked)), "")
+
+
+def cell_obstacle(chain: Chain, row: Row, column: Column) -> str:
+    """Why this column cannot be asked of this row, though of others it can; empty if it can."""
+    if column.measure is not None:
+        return ""
+    if column.task == "detect" and (reason := _no_detector(chain, row, column)):
+        return reason
+    if chain.recipe_of(row, column) is None:
+        return f"no recipe: its recipe set asks no {column.task} of a row"
+    return ""
+
+
+def _no_detector(chain: Chain, row: Row, column: Column) -> str:
+    """Why no boxes can be found with the row's backbone."""
+    if not chain.known.datasets[str(column.on)].boxed:
+        return f"no boxes: nothing says what counts as a detection on {column.on}"
+    if not chain.detector(row):
+        return "no detector: neither the row nor the suite names one"
+    backbone = chain.student(row)["backbone"]
+    if not BACKBONES.get(backbone).windows:
+        return f"no bird's-eye map: {backbone} is no detector's encoder, a VoxelNet is"
+    return ""
 
 
 def _no_teacher(chain: Chain, row: Row) -> str:

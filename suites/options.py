@@ -55,6 +55,16 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, no table.")]
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 Against = Annotated[str | None, typer.Option(metavar="paper|golden", help="What to compare with.")]
 
+FigureFolder = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Curves, and what detectors found: PNG, SVG.")
+]
+LeastScore = Annotated[
+    float | None, typer.Option(help="figures: lowest score of a detection; default 0.3.")
+]
+FramesDrawn = Annotated[
+    int | None, typer.Option(help="figures: frames drawn of each detector; default 3.")
+]
+
 
 def request_of(
     suite: str,

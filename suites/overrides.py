@@ -2,8 +2,8 @@
 
 Offers `Override`, `apply_files` and `apply_recipes`. The first word of a key says what it changes:
 ``rows.GLOB.field``, ``columns.GLOB.field``, ``defaults``, ``table`` and ``check`` the suite,
-``profile.field`` the profile, ``student``, ``pretrain``, ``linear_probe`` and ``finetune`` the
-settings of every recipe of that kind.
+``profile.field`` the profile, ``student``, ``pretrain``, ``linear_probe``, ``finetune``,
+``centerpoint`` and ``second`` the settings of every recipe of that kind.
 Pure; everything is checked afterwards, like the files.
 """
 
@@ -18,11 +18,12 @@ import yaml
 
 from lima_bench.common.errors import UserError, unknown_name
 from lima_bench.suites.drafts import Draft
+from lima_bench.suites.recipe import RECIPE_MODELS
 from lima_bench.suites.yaml_lines import Place, parse_value
 
 _EXAMPLE = "--set pretrain.length.steps=300, --set 'rows.lima*.settings.radius_m=0.3'"
 _SUITE = ("defaults", "table", "check", "title")
-_RECIPES = ("student", "pretrain", "linear_probe", "finetune")
+_RECIPES = tuple(RECIPE_MODELS)
 _ROOTS = ("rows", "columns", "profile", *_SUITE, *_RECIPES)
 
 

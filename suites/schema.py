@@ -71,6 +71,7 @@ class Defaults(Part):
     pretrain_on: DatasetIds | None = None
     teacher: str | None = None
     student: str | None = None
+    detector: str | None = None
     recipes: str | None = None
     seeds: Seeds | None = None
 
@@ -87,6 +88,7 @@ class Row(Part):
         title: As printed; default: the method's own title.
         teacher: A teacher id; default: the suite's, then the profile's.
         student: A backbone id in place of the recipe set's.
+        detector: What finds boxes on top of it, where a column asks for detection.
         frames: How many frames the method sees, the current one included; default: its own.
         pretrain_on: A data-set id, or several: one student is taught on all of them.
         recipes: A recipe set of the profile.
@@ -100,6 +102,7 @@ class Row(Part):
     title: str | None = None
     teacher: str | None = None
     student: str | None = None
+    detector: str | None = None
     frames: Annotated[int, Field(ge=1)] | None = None
     pretrain_on: DatasetIds | None = None
     recipes: str | None = None
@@ -133,7 +136,7 @@ class Column(Part):
         on: A data-set id, or ``id:variant`` for another reading of its card.
         labels: The label share that is learnt from.
         corrupted: A data set of corrupted copies of the validation frames, scored beside them.
-        metric: The score to show.
+        metric: The score to show; default: ``miou``, of detection ``map``.
         measure: What pretraining the row took, such as ``pretrain.wall_hours``
             (`lima_bench.suites.measures`), or a number that it returned, such as
             ``pretrain.scores.steps``.
@@ -150,12 +153,17 @@ class Column(Part):
     on: str | None = None
     labels: Labels = "100%"
     corrupted: str | None = None
-    metric: str = "miou"
+    metric: Annotated[str, Field(validate_default=True)] = ""
     measure: str | None = None
     unit: Literal["auto", "h", "min", "s", "ms", "GB", "MB"] = "auto"
     decimals: Annotated[int, Field(ge=0, le=6)] | None = None
     better: Literal["higher", "lower"] = "higher"
     variant: Variant | None = None
+
+    @field_validator("metric")
+    @classmethod
+    def _of_the_task(cls, metric: str, info: ValidationInfo) -> str:
+        return metric or ("map" if info.data.get("task") == "detect" else "miou")
 
     @model_validator(mode="after")
     def _one_question(self) -> Self:
@@ -169,8 +177,8 @@ class Column(Part):
 class TableStyle(Part):
     """How the table is laid out."""
 
-    group_rows: Literal["teacher", "method", "none"] = "none"
-    group_columns: Literal["on", "task", "none"] = "none"
+    group_rows: Literal["teacher", "method", "detector", "none"] = "none"
+    group_columns: Literal["on", "task", "labels", "none"] = "none"
     decimals: Annotated[int, Field(ge=0, le=6)] = 2
     bold: Literal["best", "best-in-group", "none"] = "best-in-group"
 
@@ -217,12 +225,17 @@ class Splits(Part):
 
 
 class RecipeSet(Part):
-    """Recipe names: what the student is, and how it is taught and asked."""
+    """Recipe names: what the student is, and how it is taught and asked.
+
+    A task without a recipe is not asked of the rows that use the set.
+    """
 
     student: str
     pretrain: str
-    linear_probe: str
-    finetune: str
+    linear_probe: str | None = None
+    finetune: str | None = None
+    centerpoint: str | None = None
+    second: str | None = None
 
 
 class Profile(Part):
@@ -286,7 +299,7 @@ class RecipeFile(Part):
     Attributes:
         name: Its file's name.
         title: What it reproduces.
-        kind: What it sets: the student, pretraining, or a task.
+        kind: What it sets: the student, pretraining, a task, or a detector.
         source: Where the values were read.
         settings: Validated against the kind's own settings class.
         when: Rules in order; later ones win.
@@ -296,7 +309,7 @@ class RecipeFile(Part):
     schema_: Annotated[Literal[1], Field(alias="schema")]
     name: Identifier
     title: str
-    kind: Literal["student", "pretrain", "linear_probe", "finetune"]
+    kind: Literal["student", "pretrain", "linear_probe", "finetune", "centerpoint", "second"]
     source: str = ""
     settings: dict[str, Any]
     when: tuple[Rule, ...] = ()

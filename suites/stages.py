@@ -12,10 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lima_bench.common.errors import UserError
-from lima_bench.datasets.api import Swept, base_of, open_dataset
-from lima_bench.datasets.join import joined
-from lima_bench.datasets.sample import Source
-from lima_bench.suites.job import world_role
+from lima_bench.datasets.api import OfficiallyScored, open_dataset
+from lima_bench.suites.sources import data_folder, labelled_source, part_of, source_of
 from lima_bench.suites.work import Context, Outcome
 
 if TYPE_CHECKING:
@@ -32,6 +30,7 @@ STAGE_FUNCTIONS = {
     "pretrain": f"{_HERE}:pretrain",
     "linear_probe": f"{_HERE}:linear_probe",
     "finetune": f"{_HERE}:finetune",
+    "detect": f"{_HERE}:detect",
 }
 
 PRELOAD = ("torch", "lima_bench.suites.observe", "lima_bench.suites.stages")
@@ -207,60 +206,53 @@ def finetune(context: Context) -> Outcome:
     return _ask(context, task.run)
 
 
-def source_of(context: Context, role: str) -> Source:
-    """Frames of the split that serves `role` (``pretrain``, ``train``, ``val``), and their loader.
+def detect(context: Context) -> Outcome:
+    """Train a detector on the backbone with a label share, and have the official kit score it."""
+    from lima_bench.downstream import detect as task
+    from lima_bench.downstream.detection.settings import DETECTORS
 
-    Where the job reads several data sets, their frames stand one after the other.
-
-    Raises:
-        UserError: The data is not there or broken.
-    """
-    data = context.job.config["data"]
-    parts = [data] if isinstance(data, Mapping) else data
-    return joined({part["dataset"]: _source(context, part, role) for part in parts})
-
-
-def _source(context: Context, part: Mapping[str, Any], role: str) -> Source:
-    name = part["dataset"]
-    reader = open_dataset(name)
-    frames = reader.frames(data_folder(context, name), part["splits"][role])
-    sweeps = reader.sweeps if isinstance(reader, Swept) else None
-    return Source(reader.card, frames, reader.load, sweeps=sweeps)
-
-
-def data_folder(context: Context, name: str) -> Path:
-    """Where the files of a data set lie: in the world that was rendered, or below the data root."""
-    base = base_of(name)
-    made = context.artifacts.get(world_role(base), context.data)
-    assert made is not None  # a job over files is only made where there is a data root
-    return made / base
+    config, data = context.job.config, context.job.config["data"]
+    source, digest = labelled_source(context)
+    reader = open_dataset(data["dataset"])
+    assert isinstance(reader, OfficiallyScored)  # a cell on any other data set is a hole
+    kit = reader.official(data_folder(context, data["dataset"]), data["splits"]["val"])
+    trial = task.Trial(
+        context.artifacts["checkpoint"] / CHECKPOINT,
+        _student(config),
+        DETECTORS[config["detector"]].model_validate({**config["recipe"], **context.job.runtime}),
+        source,
+        source_of(context, "val"),
+        kit=task.Kit(*kit),
+        seed=context.job.seed or 0,
+        folder=context.state,
+        artifact=context.artifact,
+        device=context.device,
+        workers=context.workers,
+    )
+    result = task.run(trial, report=context.report)
+    details = {**result.details, "label_share": digest}
+    return Outcome(result.scores, details, _engine(context.device))
 
 
 def _ask(context: Context, run: Any) -> Outcome:
-    from lima_bench.datasets.label_shares import resolve
-    from lima_bench.datasets.share_lists import folder_of
     from lima_bench.downstream.recipes import DownstreamRecipe
 
     config = context.job.config
-    labels = config["labels"]
-    everything = source_of(context, "train")
-    name = "@".join(part for part in (labels["share"], labels["convention"]) if part)
-    lists = folder_of(data_folder(context, config["data"]["dataset"]))
-    share = resolve(everything.card, everything.frames, name, lists=lists)
+    source, digest = labelled_source(context)
     result = run(
         context.artifacts["checkpoint"] / CHECKPOINT,
         _student(config),
         DownstreamRecipe.model_validate({**config["recipe"], **context.job.runtime}),
-        Source(everything.card, share.frames, everything.load),
+        source,
         source_of(context, "val"),
-        corrupted=_source(context, copies, "val") if (copies := config.get("corrupted")) else None,
+        corrupted=part_of(context, copies, "val") if (copies := config.get("corrupted")) else None,
         seed=context.job.seed or 0,
         folder=context.state,
         report=context.report,
         device=context.device,
         workers=context.workers,
     )
-    details = {**result.details, "label_share": share.digest}
+    details = {**result.details, "label_share": digest}
     return Outcome(result.scores, details, _engine(context.device))
 
 

@@ -12,6 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
 from lima_bench.common.errors import UserError, unknown_name
+from lima_bench.downstream.detection.settings import DETECTORS, TITLES
+from lima_bench.lima.backbones.catalogue import BACKBONES
 from lima_bench.lima.segmenters.catalogue import SEGMENTERS
 from lima_bench.results.build import CellId, Outcome, Reference, Rules, build_table
 from lima_bench.results.golden_files import read_golden
@@ -28,6 +30,9 @@ from lima_bench.suites.schema import Column
 from lima_bench.suites.session import Session
 
 Against = Literal["paper", "golden", ""]
+
+_DETECTION = {"map": "mAP", "nds": "NDS"}
+"""Scores that stand beside each other under one label share, as printed."""
 
 
 def table_of(session: Session, plan: Plan, against: Against | None = None) -> Table:
@@ -78,9 +83,10 @@ def _row_meta(session: Session, taught: TaughtRow) -> RowMeta:
     group = {
         "teacher": teacher.title if teacher else "",
         "method": card.title,
+        "detector": _detector_title(taught),
         "none": "",
     }[group_by]
-    if taught.guest and group_by != "none":
+    if taught.guest and group_by not in ("none", "detector"):
         group = "Adopted"
     return RowMeta(
         id=taught.row.id,
@@ -96,6 +102,12 @@ def _row_meta(session: Session, taught: TaughtRow) -> RowMeta:
         adopted=taught.adopted,
         guest=taught.guest,
     )
+
+
+def _detector_title(taught: TaughtRow) -> str:
+    """``VoxelNet + CenterPoint``."""
+    backbone, _, detector = taught.student.partition("+")
+    return f"{BACKBONES.get(backbone).title} + {TITLES[detector]}" if detector else ""
 
 
 def _stand_ins(session: Session) -> list[str]:
@@ -121,14 +133,14 @@ def _column_meta(session: Session, column: Column) -> ColumnMeta:
     facts = session.known.datasets[asked]
     title = facts.title
     setting = "LP" if column.task == "linear_probe" else column.labels.partition("@")[0]
-    group = {"on": title, "task": str(column.task), "none": ""}[suite.table.group_columns]
+    groups = {"on": title, "task": str(column.task), "labels": setting, "none": ""}
     return ColumnMeta(
         id=column.id,
-        title=column.title or setting,
+        title=column.title or _DETECTION.get(column.metric, setting),
         dataset=asked,
         setting=setting,
         metric=column.metric,
-        group=group,
+        group=groups[suite.table.group_columns],
         assumed=_is_assumed(session, column),
         protocol="assumed" if facts.protocol == "assumed" else "",
         decimals=suite.table.decimals if column.decimals is None else column.decimals,
@@ -140,8 +152,9 @@ def _is_assumed(session: Session, column: Column) -> bool:
     """Whether the task's recipe holds values that no source states."""
     profile = session.loaded.profile
     used = profile.recipes[session.loaded.suite.defaults.recipes or profile.default_recipes]
-    recipe = session.loaded.recipes.get(getattr(used, str(column.task), ""))
-    return bool(recipe and recipe.assumed)
+    kinds = tuple(DETECTORS) if column.task == "detect" else (str(column.task),)
+    recipes = [session.loaded.recipes.get(getattr(used, kind) or "") for kind in kinds]
+    return any(recipe.assumed for recipe in recipes if recipe)
 
 
 def _outcome(session: Session, plan: Plan, cell: CellPlan) -> Outcome:

@@ -1,6 +1,6 @@
 """Annotated boxes of a nuScenes version, as columns, and the boxes of one frame in its own frame.
 
-Offers `Annotations`, `read_annotations`, `boxes_of` and `inside`.
+Offers `Annotations`, `read_annotations`, `boxes_of`, `velocities` and `inside`.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def read_annotations(
         centre=columns[:, :3],
         size=columns[:, [4, 3, 5]],  # the table's order is width, length, height
         quaternion=columns[:, 6:],
-        velocity=_velocities(columns[:, :3], times_s, *links),
+        velocity=velocities(columns[:, :3], times_s, *links),
         instance=_column(rows.instance)[order],
         moving=np.frombuffer(rows.moving, dtype=np.int8)[order].astype(bool),
         n_points=_column(rows.n_points)[order],
@@ -232,7 +232,7 @@ def _categories(folder: Path, instances: Mapping[str, int]) -> tuple[Int64, Stri
     return category, Strings.of(name for _, name in names)
 
 
-def _velocities(centre: Float64, times_s: Float64, before: Int64, after: Int64) -> Float64:
+def velocities(centre: Float64, times_s: Float64, before: Int64, after: Int64) -> Float64:
     """Velocity (B, 3) from the same object's boxes before and after, as the devkit estimates it.
 
     Centred where both neighbours exist, one-sided where one does, NaN where none does or where

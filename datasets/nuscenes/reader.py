@@ -14,6 +14,7 @@ from lima_bench.datasets.card import Card
 from lima_bench.datasets.manifest import manifest_digest
 from lima_bench.datasets.nuscenes.annotations import boxes_of, inside
 from lima_bench.datasets.nuscenes.index import Index, open_index
+from lima_bench.datasets.nuscenes.official import kit_split
 from lima_bench.datasets.nuscenes.sweeps import sweeps_before
 from lima_bench.datasets.nuscenes.tables import read_table, stamp, versions
 from lima_bench.datasets.sample import Bool, Boxes, Camera, Float32, Frame, Int64, Sample, Sweep
@@ -123,6 +124,16 @@ class NuScenes:
             contents=[*(t for f in folders for t in sorted(f.glob("*.json"))), root / FILE],
             sizes=[root / "samples", root / "lidarseg"],
         )
+
+    def official(self, root: Path, split: str) -> tuple[Path, str]:
+        """The tables that hold `split`, and what the official kit calls it.
+
+        Raises:
+            UserError: The root, a table or the split is missing.
+        """
+        folder = self._version(root, split)
+        names = read_table(folder, "scene", lambda row: row["name"])
+        return folder, kit_split(folder, split, sequences_of(self.card, root, split, names))
 
     def _version(self, root: Path, split: str) -> Path:
         """The version folder that holds most scenes of `split`; the smaller one where two do."""

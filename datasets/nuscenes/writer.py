@@ -15,6 +15,7 @@ from PIL import Image
 
 from lima_bench.datasets.card import Card
 from lima_bench.datasets.nuscenes.names import file_name, lidar_token
+from lima_bench.datasets.nuscenes.official import write_kit_splits
 from lima_bench.datasets.nuscenes.rows import RecordingTables, fixed_tables, recording_tables
 from lima_bench.datasets.nuscenes.tables import LIDAR, Rows
 from lima_bench.datasets.splits import write_splits
@@ -63,6 +64,8 @@ def write_tables(
 ) -> None:
     """Write the thirteen tables, lidarseg.json, the map and ``splits.json``.
 
+    There are two of these: ours at the root, and the official kit's beside the tables.
+
     Args:
         tables: What `write_recording` returned, in the order of scenes, which label shares follow.
         root: The data root.
@@ -80,6 +83,11 @@ def write_tables(
         _file(root, f"{version}/{name}.json").write_text(json.dumps(rows))
     Image.new("L", (1, 1)).save(_file(root, MAP_FILE))
     write_splits(root, [(part.name, part.split) for part in tables], pretrain)
+    splits = {
+        split: [part.name for part in tables if part.split == split]
+        for split in dict.fromkeys(part.split for part in tables)
+    }
+    write_kit_splits(root / version, splits, prefix="synth")
 
 
 def _file(root: Path, name: str) -> Path:

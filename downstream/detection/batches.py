@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from lima_bench.common.errors import UserError
 from lima_bench.common.seeds import derive_seed
-from lima_bench.datasets.sample import Float32, Frame, Int64, Source
+from lima_bench.datasets.sample import Float32, Float64, Frame, Int64, Sample, Source
 from lima_bench.downstream.detection.augment import moved, within
 from lima_bench.downstream.detection.boxes import DetectionBatch, Objects, Truth
 from lima_bench.downstream.detection.database import ObjectDatabase
@@ -34,10 +35,12 @@ class ScoreBatch:
     Attributes:
         batch: The network's input, without truth.
         frames: Numbers of the frames in their list.
+        lidar_to_global: Of each of them, 4x4.
     """
 
     batch: DetectionBatch
     frames: tuple[int, ...]
+    lidar_to_global: tuple[Float64, ...]
 
 
 class TrainBatches(Dataset[DetectionBatch]):
@@ -152,13 +155,14 @@ class ScoreBatches(Dataset[ScoreBatch]):
         """
         start = number * self.batch_size
         numbers = range(len(self.source.frames))[start : start + self.batch_size]
-        clouds = [self._cloud(self.source.frames[n]) for n in numbers]
+        samples = [self.source.load(self.source.frames[n]) for n in numbers]
+        clouds = [self._cloud(sample) for sample in samples]
         voxels = collate_clouds(clouds, self.student, with_maps=self.with_maps)
-        return ScoreBatch(DetectionBatch(voxels), tuple(numbers))
+        poses = tuple(_pose(sample) for sample in samples)
+        return ScoreBatch(DetectionBatch(voxels), tuple(numbers), poses)
 
-    def _cloud(self, frame: Frame) -> Cloud:
-        still = np.random.default_rng(0)
-        sample = self.source.load(frame)
+    def _cloud(self, sample: Sample) -> Cloud:
+        still, frame = np.random.default_rng(0), sample.frame
         points = swept(self.source, frame, sample, self.recipe, still)
         points = fed(points, self.source, frame, self.student.inputs)
         cloud = _cloud(points, self.student, self.recipe, None)
@@ -178,6 +182,21 @@ def _cloud(
     if not recipe.time_lag:
         return cloud
     return replace(cloud, features=np.column_stack([cloud.features, points.lag_s[cloud.point]]))
+
+
+def _pose(sample: Sample) -> Float64:
+    """Where the scan was taken.
+
+    Raises:
+        UserError: Nobody knows.
+    """
+    if sample.lidar_to_global is None:
+        raise UserError(
+            f"frame {sample.frame.id}",
+            "It has no pose, so what is found in it has no place where it could be scored.",
+            "Get the poses of this data set.",
+        )
+    return sample.lidar_to_global
 
 
 def _bounds(student: StudentSettings) -> GridBounds:

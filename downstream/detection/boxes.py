@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from lima_bench.datasets.sample import Float32, Float64, Int64
+from lima_bench.datasets.global_boxes import GlobalBoxes as GlobalBoxes
+from lima_bench.datasets.sample import Float32, Int64
 from lima_bench.lima.voxels import Voxels
 
 COLUMNS = ("x", "y", "z", "length", "width", "height", "yaw", "vx", "vy")
@@ -75,30 +76,3 @@ class DetectionBatch:
 
     voxels: Voxels
     truth: tuple[Truth, ...] = ()
-
-
-@dataclass(frozen=True)
-class GlobalBoxes:
-    """Boxes of many frames as the metric compares them: predictions or truth, global frame.
-
-    Attributes:
-        frame: (B,) number of the frame in the scored list.
-        centre: (B, 3) metres.
-        size: (B, 3) width, length, height in metres: the devkit's order.
-        rotation: (B, 4) unit quaternion w, x, y, z.
-        velocity: (B, 2) metres per second; NaN where unknown.
-        label: (B,) class by the card's `detection`.
-        score: (B,) in 0..1; of truth, NaN.
-        attribute: B attribute names; empty where a box has none.
-        n_points: (B,) LiDAR and RADAR points inside; of predictions, -1.
-    """
-
-    frame: Int64
-    centre: Float64
-    size: Float64
-    rotation: Float64
-    velocity: Float64
-    label: Int64
-    score: Float64
-    attribute: tuple[str, ...]
-    n_points: Int64

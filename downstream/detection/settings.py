@@ -75,7 +75,8 @@ class CenterPointSettings(Settings):
         min_overlap: Of a box with one that is off by the gaussian's radius.
         min_radius: Smallest radius, cells.
         radius: ``cornernet``: the roots over 2, as all published code has them, so that
-            `min_radius` decides for ordinary classes; ``exact``: over 2a.
+            `min_radius` decides for ordinary classes; ``exact``: the largest radius that keeps
+            `min_overlap` (over 2a, and the smaller root where two are positive).
         most_objects: Per group and frame.
         off_map: Objects whose centre lies outside the map: ``skip`` (mmdetection3d) or ``clamp``
             (OpenPCDet).
@@ -93,7 +94,7 @@ class CenterPointSettings(Settings):
 
     shared: Count = 64
     branch: Count = 64
-    min_overlap: float = 0.1
+    min_overlap: Annotated[float, Field(gt=0, lt=1)] = 0.1
     min_radius: Annotated[int, Field(ge=0)] = 2
     radius: Literal["cornernet", "exact"] = "cornernet"
     most_objects: Count = 500
@@ -118,6 +119,10 @@ class SecondSettings(Settings):
         rotations: Of every anchor, radians.
         anchor_grid: ``spread``: from border to border, both included (OpenPCDet's
             ``align_center: False``); ``centred``: in the middle of each cell.
+        branches: ``own``: each branch regresses the quantity that it is named after, for every
+            anchor; ``mixed``: the outputs of all branches are laid side by side and cut by anchor
+            (OpenPCDet's anchor_head_multi.py), so that names and quantities differ. It matters only
+            to weights that were trained so.
         prior: Probability that the classification starts from.
         alpha: Of the focal loss.
         gamma: Of the focal loss.
@@ -133,6 +138,7 @@ class SecondSettings(Settings):
     anchors: dict[str, AnchorSettings] = Field(default_factory=published_anchors)
     rotations: tuple[float, ...] = (0.0, 1.57)
     anchor_grid: Literal["spread", "centred"] = "spread"
+    branches: Literal["own", "mixed"] = "own"
     prior: Annotated[float, Field(gt=0, lt=1)] = 0.01
     alpha: float = 0.25
     gamma: float = 2.0

@@ -36,6 +36,7 @@ _ELSEWHERE = {
     "head_3d": "head of pretraining; every task brings its own",
     "decode_head": "classes of another task; every task brings its own",
     "dense_head": "head of a detector; every task brings its own",
+    "pts_bbox_head": "head of a detector; every task brings its own",
     "roi_head": "head of a detector; every task brings its own",
     "optimizer": "state of the optimiser",
     "optimizer_states": "state of the optimiser",

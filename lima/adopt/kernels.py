@@ -1,9 +1,10 @@
 """How other libraries store a kernel's weights, and the way to our order.
 
-Offers `KernelOrder` and `MINKOWSKI`, `TORCHSPARSE`, `SPCONV_XYZ`, `SPCONV_ZYX` and their 1.x forms.
-Ours is MinkowskiEngine's: ``[K, c_in, c_out]``, first spatial axis fastest (methods-spatial 10.4,
-10.5). Sources: MinkowskiEngine ``kernel_region.hpp``; torchsparse ``nn/utils/kernel.py``; OpenPCDet
-``detector3d_template.py``, which turns spconv 1.x weights into those of 2.x.
+Offers `KernelOrder`, `OURS`, `MINKOWSKI`, `TORCHSPARSE`, `SPCONV_XYZ`, `SPCONV_ZYX` and 1.x forms
+of these. Ours is MinkowskiEngine's: ``[K, c_in, c_out]``, first spatial axis fastest
+(methods-spatial 10.4, 10.5). Sources: MinkowskiEngine ``kernel_region.hpp``; torchsparse
+``nn/utils/kernel.py``; OpenPCDet ``detector3d_template.py``, which turns spconv 1.x weights into
+those of 2.x.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 Shape = tuple[int, ...]
@@ -40,6 +42,21 @@ class KernelOrder:
     input_axis: int
     shape: Callable[[Shape], Shape]
     ours: Callable[[Tensor], Tensor]
+
+    def theirs(self, weight: Tensor) -> Tensor:
+        """A tensor of ours as the library keeps it: the inverse of `ours`, whatever that does."""
+        places = torch.arange(weight.numel()).view(self.shape(tuple(weight.shape)))
+        there = torch.empty_like(weight).flatten()
+        there[self.ours(places).flatten()] = weight.flatten()
+        return there.view(places.shape)
+
+
+def _same(ours: Shape) -> Shape:
+    return ours
+
+
+def _as_it_is(weight: Tensor) -> Tensor:
+    return weight
 
 
 def _shape_rows(ours: Shape) -> Shape:
@@ -95,6 +112,7 @@ def _from_spconv2_xyz(weight: Tensor) -> Tensor:
     return _from_spconv1_xyz(weight.permute(1, 2, 3, 4, 0))
 
 
+OURS = KernelOrder("lima-bench", "weight", "", 1, _same, _as_it_is)
 MINKOWSKI = KernelOrder("MinkowskiEngine", "kernel", "bn.", 1, _shape_rows, _from_minkowski)
 TORCHSPARSE = KernelOrder("torchsparse", "kernel", "", 1, _shape_rows, _from_torchsparse)
 SPCONV_XYZ = KernelOrder("spconv 2.x", "weight", "", 4, _shape_spconv2, _from_spconv2_xyz)

@@ -1,6 +1,6 @@
 """The layouts that are recognised: whose names, which library's kernels, which of our networks.
 
-Offers `Layout`, `Network`, `minkunet`, `LAYOUTS` and `OURS`.
+Offers `Layout`, `Network`, `minkunet`, `voxelnet`, `LAYOUTS` and `OURS`.
 """
 
 from __future__ import annotations
@@ -35,6 +35,10 @@ _SLIDR_HEADS = {
     "final_1.": "HVDistill's head for the image plane; every task brings its own",
     "final_2.": "HVDistill's head for the bird's-eye view; every task brings its own",
 }
+_RESIDUAL = {
+    "conv1.0.conv1.": "It is a VoxelResBackBone8x, the residual flavour (voxelnet_residual), whose "
+    "weights do not fit the plain VoxelBackBone8x (voxelnet)."
+}
 _SPVCNN = {"point_transforms.": "It is an SPVCNN: its point branches change every voxel feature."}
 
 
@@ -58,7 +62,9 @@ def minkunet(plan: Plan) -> Network:
     return Network(lambda channels: MinkUNet(plan, channels, 0.1), len(plan.encoder))
 
 
-def _voxelnet(name: str) -> Network:
+def voxelnet(name: str) -> Network:
+    """The VoxelNet of a backbone id."""
+
     def build(channels: int) -> nn.Module:
         return build_backbone(name, channels, bn_momentum=0.1)
 
@@ -75,6 +81,8 @@ class Layout:
         naming: Names of the layers.
         orders: How kernels may be stored.
         networks: Ours that are kept so, by backbone id.
+        marks: Beginnings of names that every file of this layout has, where its stem alone does not
+            tell it from another.
         told_by: Beginnings of names that only this layout has among those that share its naming;
             empty: it has none.
         heads: Beginnings of names beside the trunk, and why they are left out.
@@ -88,6 +96,7 @@ class Layout:
     naming: Naming
     orders: tuple[KernelOrder, ...]
     networks: Mapping[str, Network]
+    marks: tuple[str, ...] = ()
     told_by: tuple[str, ...] = ()
     heads: Mapping[str, str] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
@@ -96,6 +105,7 @@ class Layout:
 
 _SLIDR = {"minkunet34_slidr": minkunet(PLAN_34_SLIDR)}
 _TWO_STEMS = {"minkunet34": minkunet(PLAN_34), "minkunet18": minkunet(PLAN_18)}
+_SPARSE_ENCODER = (kernels.SPCONV_ZYX, kernels.SPCONV1_ZYX)
 _MMDET3D_HEADS = {"decode_head.": _CLASSES, "auxiliary_head.": _CLASSES, "conv_seg.": _CLASSES}
 
 LAYOUTS: Mapping[str, Layout] = {
@@ -183,8 +193,26 @@ LAYOUTS: Mapping[str, Layout] = {
             "VoxelBackBone8x of OpenPCDet, SLidR and CSC (spconv; indices batch, z, y, x)",
             naming.same,
             (kernels.SPCONV_ZYX, kernels.SPCONV1_ZYX),
-            {"voxelnet": _voxelnet("voxelnet")},
+            {"voxelnet": voxelnet("voxelnet")},
+            marks=("conv1.",),
             heads={"final.": _PROJECTION},
+            refused=_RESIDUAL,
+        ),
+        Layout(
+            "mmdet3d-voxelnet",
+            "SparseEncoder of mmdetection3d, conv_module (spconv or mmcv; indices batch, z, y, x)",
+            naming.mmdet3d_voxelnet,
+            _SPARSE_ENCODER,
+            {"voxelnet": voxelnet("voxelnet")},
+            marks=("encoder_layers.encoder_layer1.0.0.",),
+        ),
+        Layout(
+            "mmdet3d-voxelnet-residual",
+            "SparseEncoder of mmdetection3d, basicblock (spconv or mmcv; indices batch, z, y, x)",
+            naming.mmdet3d_voxelnet_residual,
+            _SPARSE_ENCODER,
+            {"voxelnet_residual": voxelnet("voxelnet_residual")},
+            marks=("encoder_layers.encoder_layer1.0.conv1.",),
         ),
     )
 }

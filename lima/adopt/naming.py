@@ -3,12 +3,14 @@
 Offers `Naming` and the functions that are one. Read in public code, nothing of which is here:
 valeoai/SLidR ``model/res16unet.py`` (and its followers), Xiangxu-0103/SuperFlow
 ``superflow/models/backbones/minkunet.py`` (LiMoE imports the same module), open-mmlab/mmdetection3d
-``mmdet3d/models/backbones/minkunet_backbone.py`` with the blocks of its three back ends,
-open-mmlab/OpenPCDet ``pcdet/models/backbones_3d/spconv_backbone.py``.
+``mmdet3d/models/backbones/minkunet_backbone.py`` with the blocks of its three back ends and
+``mmdet3d/models/middle_encoders/sparse_encoder.py``, open-mmlab/OpenPCDet
+``pcdet/models/backbones_3d/spconv_backbone.py``.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import wraps
 
@@ -22,6 +24,29 @@ def same(name: str, n_stages: int) -> str:
     """As we do, where our network took its names from theirs (OpenPCDet's VoxelBackBone8x)."""
     del n_stages
     return name.rpartition(".")[0]
+
+
+def mmdet3d_voxelnet(name: str, n_stages: int) -> str:
+    """As mmdetection3d's SparseEncoder of ``conv_module``s (detection 5.3)."""
+    return _STAGE.sub(r"encoder_layers.encoder_layer\1.", same(name, n_stages))
+
+
+def mmdet3d_voxelnet_residual(name: str, n_stages: int) -> str:
+    """As its SparseEncoder of ``basicblock``s: strided convolutions close a stage, not open it."""
+    layer = same(name, n_stages)
+    found = _STAGE.match(layer)
+    if found is None:
+        return layer
+    stage, (block, _, rest) = int(found[1]), layer[found.end() :].partition(".")
+    if stage == 1:
+        return f"encoder_layers.encoder_layer1.{block}.{rest}"
+    if block == "0":
+        return f"encoder_layers.encoder_layer{stage - 1}.2.{rest}"
+    return f"encoder_layers.encoder_layer{stage}.{int(block) - 1}.{rest}"
+
+
+_STAGE = re.compile(r"^conv(\d)\.")
+"""The beginning of a stage's layers in our VoxelNet."""
 
 
 def _of_site(naming: Callable[[Site, int], str]) -> Naming:

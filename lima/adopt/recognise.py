@@ -6,7 +6,7 @@ Offers `recognise`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from lima_bench.common.errors import UserError, unknown_name
 from lima_bench.lima.adopt.fit import their_name
@@ -50,13 +50,19 @@ def recognise(release: Release, name: str = "auto") -> tuple[Layout, str]:
 
 
 def _roots(release: Release, layout: Layout) -> list[str]:
-    """Where the first convolution and the first normalisation of the layout both stand."""
+    """Where the first convolution, the first normalisation and the layout's marks all stand."""
     network, order = next(iter(layout.networks.values())), layout.orders[0]
     first, norm = (
         their_name(name, n_axes, layout, order, network.n_stages)
         for name, n_axes in zip(network.stem, (2, 1), strict=True)
     )
-    return [root for root in release.roots(first) if f"{root}{norm}" in release.tensors]
+    found = [root for root in release.roots(first) if f"{root}{norm}" in release.tensors]
+    return [root for root in found if _has(release.under(root), layout.marks)]
+
+
+def _has(names: Collection[str], marks: Iterable[str]) -> bool:
+    """Whether some name begins with each of `marks`."""
+    return all(any(name.startswith(mark) for name in names) for mark in marks)
 
 
 def _most_told(release: Release, found: Mapping[str, list[str]]) -> dict[str, list[str]]:
@@ -77,7 +83,7 @@ def _unknown(release: Release, name: str) -> UserError:
         what = "Its weights are spconv's, and nothing in them tells the order of their axes."
         return UserError(release.path, what, f"Say which: --layout {'|'.join(asked)}")
     if any(word in f".{n}" for n in release.tensors for word in map(".{}".format, _DETECTOR)):
-        what = "This is a detector; no MinkUNet was found in it."
+        what = "This is a detector; no network that is built here was found in it."
     elif not release.tensors:
         what = "There is no tensor in this file."
     elif name != "auto":

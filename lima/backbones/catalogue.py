@@ -55,6 +55,16 @@ _VOXELNET_WINDOWS = (
     Window(padding=(1, 1, 0)),
     Window(kernel=(1, 1, 3), stride=(1, 1, 2), padding=(0, 0, 0)),
 )
+_TINY_WINDOWS = (
+    Window(),
+    Window(),
+    Window(kernel=(1, 1, 3), stride=(1, 1, 2), padding=(0, 0, 0)),
+    Window(kernel=(1, 1, 3), stride=(1, 1, 2), padding=(0, 0, 0)),
+)
+"""Heights as above, 40 to 1 and 41 to 2; the map keeps a quarter of the resolution.
+
+The third looks up and down alone: with neighbours its outputs would be twice as many cells, for
+the widest layers."""
 BACKBONES: Registry[BackboneCard] = Registry("backbone")
 for _card in (
     BackboneCard("minkunet34", "MinkUNet-34", f"{_MINKUNET}:minkunet34", 96, 5, "as in SuperFlow"),
@@ -88,6 +98,15 @@ for _card in (
         5,
         "as stock nuScenes detectors have it; plain weights do not fit it",
         _VOXELNET_WINDOWS,
+    ),
+    BackboneCard(
+        "voxelnet_tiny",
+        "VoxelNet-tiny",
+        f"{_VOXELNET}:voxelnet_tiny",
+        64,
+        5,
+        "for the built-in world; cells of its map are four voxels wide",
+        _TINY_WINDOWS,
     ),
 ):
     BACKBONES.add(_card.name, _card)

@@ -1,8 +1,9 @@
 """VoxelNet: a detector's sparse encoder, from voxels of a grid with bounds to a bird's-eye map.
 
-Offers `VoxelNet` and the builders that `lima_bench.lima.backbones.catalogue` names. Two flavours:
-the plain one, which published pretraining uses, and the residual one of stock nuScenes detectors;
-their weights do not fit each other. Layers are called as in OpenPCDet (methods-spatial 10.6,
+Offers `VoxelNet`, `STEM` and the builders that `lima_bench.lima.backbones.catalogue` names. Two
+published flavours: the plain one, which published pretraining uses, and the residual one of stock
+nuScenes detectors; their weights do not fit each other. A narrow plain one, whose map keeps twice
+the resolution, is for the built-in world. Layers are called as in OpenPCDet (methods-spatial 10.6,
 detection 3.2).
 """
 
@@ -29,6 +30,10 @@ EPS, MOMENTUM = 1e-3, 0.01
 """Of every BatchNorm; recipes do not reach them."""
 
 WIDTH = 128
+"""Of the published encoders' output."""
+
+STEM = "conv_input"
+"""The layer that looks at the input; detectors feed it one channel more than pretraining does."""
 
 
 class _Unit(nn.Sequential):
@@ -60,7 +65,7 @@ def _plain_block(width: int) -> nn.Module:
 
 
 class VoxelNet(Backbone):
-    """An encoder whose cells, at an eighth of the resolution and folded upwards, make up a map.
+    """An encoder whose cells, at a lower resolution and folded upwards, make up a map.
 
     Args:
         in_channels: Input features per voxel.
@@ -68,6 +73,7 @@ class VoxelNet(Backbone):
         n_first: Blocks of the first stage; the others have two, behind a strided convolution.
         block: Makes a block of a width.
         windows: Of the three strided convolutions and the last one.
+        width: Of its output.
     """
 
     def __init__(
@@ -77,9 +83,10 @@ class VoxelNet(Backbone):
         n_first: int,
         block: Callable[[int], nn.Module],
         windows: Sequence[Window],
+        width: int = WIDTH,
     ) -> None:
         super().__init__()
-        self.width, self.n_levels, self.windows = WIDTH, 1 + len(windows), tuple(windows)
+        self.width, self.n_levels, self.windows = width, 1 + len(windows), tuple(windows)
         first, second, third, fourth = widths
         *halving, last = windows
         self.conv_input = _Unit(SubmanifoldConv(in_channels, first), first)
@@ -89,7 +96,7 @@ class VoxelNet(Backbone):
             nn.Sequential(_Unit(StridedConv(a, b, window), b), block(b), block(b))
             for a, b, window in stages
         )
-        self.conv_out = _Unit(StridedConv(fourth, WIDTH, last), WIDTH)
+        self.conv_out = _Unit(StridedConv(fourth, width, last), width)
 
     def forward(self, voxels: Voxels) -> Float[Tensor, "cells width"]:
         """A feature for each cell of the map that any voxel reaches."""
@@ -105,7 +112,7 @@ class VoxelNet(Backbone):
             UserError: The grid has no bounds, or its map is not one layer deep.
         """
         grid = _grid_of(voxels)
-        level, (width, height, depth) = self._levels(voxels)[-1], self._map_extent(grid)
+        level, (width, height, depth) = self._levels(voxels)[-1], self.map_extent(grid.extent)
         if depth != 1:
             raise UserError(
                 "student: voxels.bounds",
@@ -129,7 +136,7 @@ class VoxelNet(Backbone):
         Raises:
             UserError: The grid has no bounds.
         """
-        width, height, depth = self._map_extent(_grid_of(voxels))
+        width, height, depth = self.map_extent(_grid_of(voxels).extent)
         cells = self._encoded(voxels)
         volume = cells.features.new_zeros(voxels.n_clouds, depth, height, width, self.width)
         cloud, x, y, z = cells.level.coords.T
@@ -142,8 +149,8 @@ class VoxelNet(Backbone):
             x = stage(x)
         return x
 
-    def _map_extent(self, grid: Grid) -> Triple:
-        extent = grid.extent
+    def map_extent(self, extent: Triple) -> Triple:
+        """Cells of the map along x, y and z, of a grid that has so many."""
         for window in self.windows:
             extent = window.outputs(extent)
         return extent
@@ -185,3 +192,13 @@ def voxelnet_residual(in_channels: int, bn_momentum: float) -> VoxelNet:
     del bn_momentum
     windows = BACKBONES.get("voxelnet_residual").windows
     return VoxelNet(in_channels, (16, 32, 64, 128), 2, _ResidualBlock, windows)
+
+
+def voxelnet_tiny(in_channels: int, bn_momentum: float) -> VoxelNet:
+    """The plain encoder for the built-in world; its BatchNorm does not take the recipe's momentum.
+
+    Its third strided convolution halves height alone: a cell of its map is four voxels wide.
+    """
+    del bn_momentum
+    card = BACKBONES.get("voxelnet_tiny")
+    return VoxelNet(in_channels, (16, 16, 32, 64), 1, _plain_block, card.windows, card.width)

@@ -48,10 +48,12 @@ STUDENTS = {
     "mmdet3d-torchsparse": "mmdet3d-student",
     "mmdet3d-minkowski": "mmdet3d-student",
     "mmdet3d-spconv": "mmdet3d-student",
+    "openpcdet": "voxelnet-student",
 }
 """Layout to the recipe by which its networks were fed."""
 
-_CARTESIAN = "hvdistill-student"
+_CYLINDRICAL, _CARTESIAN = "slidr-student", "hvdistill-student"
+"""Of the same network; the settings in a file tell."""
 _NAME = re.compile(r"[^\s.*?\[\]/,\\-][^\s.*?\[\]/,\\]*")
 """As ids of rows, without what lists of globs and folders need."""
 
@@ -136,7 +138,9 @@ def _student(wish: Wish, found: Adopted) -> StudentRecipe:
     elif found.student is not None:
         kept = _recipe_like(found.student)
     else:
-        name = _CARTESIAN if found.cartesian else STUDENTS.get(found.layout)
+        name = STUDENTS.get(found.layout)
+        if found.cartesian and name == _CYLINDRICAL:
+            name = _CARTESIAN
         if name is None:
             what = f"Nothing says how a network of the layout {found.layout} is fed."
             raise UserError(wish.weights, what, "--student RECIPE   (lima-bench list recipes)")

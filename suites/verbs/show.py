@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from lima_bench.results.junit import to_junit
 from lima_bench.results.table import Table
 from lima_bench.results.verdict import exit_code
 from lima_bench.results.view import printed
-from lima_bench.suites.session import Request, open_session
+from lima_bench.suites.session import Request, Session, open_session
 from lima_bench.suites.tables import Against, table_of
 
 
@@ -31,24 +32,56 @@ def show(request: Request, *, against: str | None, as_json: bool) -> int:
     return 0
 
 
+@dataclass(frozen=True)
+class Figures:
+    """Where figures go, and what is drawn of detections.
+
+    Attributes:
+        folder: Of curves and pictures; None draws nothing.
+        least: Score from which a detection is drawn; None: the usual one.
+        n_frames: Frames that are drawn of each detector; None: the usual number.
+    """
+
+    folder: Path | None = None
+    least: float | None = None
+    n_frames: int | None = None
+
+
 def export(
-    request: Request, files: Mapping[str, Path], *, against: str | None, figures: Path | None = None
+    request: Request,
+    files: Mapping[str, Path],
+    *,
+    against: str | None,
+    figures: Figures = Figures(),
 ) -> int:
-    """Write the table to `files` (ending to path), its curves to `figures`; returns the exit code.
+    """Write the table to `files` (ending to path), its curves and pictures; returns the exit code.
 
     Raises:
         UserError: No file is named, or there is nothing to draw.
     """
-    if not files and figures is None:
+    if not files and figures.folder is None:
         what = "Nothing says where to write."
         how = "Add --csv F, --latex F, --markdown F, --html F or --figures DIR."
         raise UserError("lima-bench export", what, how)
-    table = current_table(request, against)
+    session = open_session(request, write=False)
+    table = _table(session, against)
     for ending, path in files.items():
         typer.echo(f"Written: {write_view(table, path, ending)}")
-    for path in write_figures(table, figures) if figures is not None else ():
-        typer.echo(f"Written: {path}")
+    if figures.folder is not None:
+        _draw(session, table, figures, figures.folder)
     return 0
+
+
+def _draw(session: Session, table: Table, figures: Figures, folder: Path) -> None:
+    """Curves of the table, and pictures of what its detectors found."""
+    from lima_bench.suites.pictures.detections import draw_detections  # loads recordings' readers
+
+    drawn = draw_detections(session, folder, least=figures.least, n_frames=figures.n_frames)
+    curves = write_figures(table, folder, needed=not (drawn.paths or drawn.notes))
+    for path in (*curves, *drawn.paths):
+        typer.echo(f"Written: {path}")
+    for note in drawn.notes:
+        typer.echo(f"Not drawn: {note}", err=True)
 
 
 def check(request: Request, *, against: str | None, junit: Path | None, update: bool) -> int:
@@ -61,7 +94,7 @@ def check(request: Request, *, against: str | None, junit: Path | None, update: 
         update: Keep today's numbers as the golden ones instead.
     """
     session = open_session(request, write=False)
-    table = table_of(session, session.plan(accept_stale=True), _against(against))
+    table = _table(session, against)
     if update:
         path = write_golden(table, tolerance=session.loaded.suite.check.tolerance)
         typer.echo(f"Written: {path}")
@@ -83,7 +116,10 @@ def current_table(request: Request, against: str | None = None) -> Table:
     Raises:
         UserError: What is asked for does not exist or is damaged.
     """
-    session = open_session(request, write=False)
+    return _table(open_session(request, write=False), against)
+
+
+def _table(session: Session, against: str | None) -> Table:
     return table_of(session, session.plan(accept_stale=True), _against(against))
 
 

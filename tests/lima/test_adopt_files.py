@@ -305,6 +305,20 @@ def test_an_spvcnn_is_not_its_voxel_branch(superflow: State, tmp_path: Path) -> 
     assert "It is an SPVCNN" in refused(saved(tmp_path / "w.pt", superflow | branch))
 
 
+def test_a_residual_voxelnet_is_not_the_plain_one(tmp_path: Path) -> None:
+    """OpenPCDet's stock detectors have it; both flavours are named."""
+    net = build_backbone("voxelnet_residual", 5, bn_momentum=0.1)
+    state = {
+        f"backbone_3d.{n}": t.view(-1, 3, 3 if len(t) > 3 else 1, *t.shape[1:])
+        if t.ndim == 3
+        else t
+        for n, t in net.state_dict().items()
+    }
+    said = refused(saved(tmp_path / "w.pth", {"model_state": state}))
+    assert "VoxelResBackBone8x" in said and "voxelnet_residual" in said
+    assert "the plain VoxelBackBone8x (voxelnet)" in said
+
+
 def test_values_that_are_no_numbers(slidr: State, tmp_path: Path) -> None:
     broken = slidr | {"bn3.bn.weight": torch.full((64,), float("nan"))}
     assert "values that are no numbers: bn3.bn.weight" in refused(saved(tmp_path / "w.pt", broken))

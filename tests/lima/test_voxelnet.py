@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from lima_bench.common.errors import UserError
-from lima_bench.lima.backbones.catalogue import build_backbone
+from lima_bench.lima.backbones.catalogue import BACKBONES, build_backbone
 from lima_bench.lima.backbones.minkunet import minkunet_tiny
 from lima_bench.lima.backbones.sparse.norm import BatchNorm
 from lima_bench.lima.bounded import voxelise_bounded
@@ -20,7 +20,9 @@ from lima_bench.lima.student import Student
 BOUNDS = GridBounds(lower=(-6.4, -4.8, -5.0), upper=(6.4, 4.8, 3.0))
 GRID = VoxelSettings(kind="cartesian", size=(0.4, 0.4, 0.2), rounding="floor", bounds=BOUNDS)
 DEEP = GRID.model_copy(update={"bounds": BOUNDS.model_copy(update={"spare_layers": 1})})
-FLAVOURS = ("voxelnet", "voxelnet_residual")
+FLAVOURS = ("voxelnet", "voxelnet_residual", "voxelnet_tiny")
+CELL = {"voxelnet": 8, "voxelnet_residual": 8, "voxelnet_tiny": 4}
+"""Voxels along a cell of the map."""
 
 
 def some_points(n_points=150, seed=0):
@@ -55,7 +57,12 @@ def n_parameters(module):
 
 @pytest.mark.parametrize(
     ("name", "channels", "size"),
-    [("voxelnet", 4, 711_872), ("voxelnet", 5, 712_304), ("voxelnet_residual", 5, 2_694_352)],
+    [
+        ("voxelnet", 4, 711_872),
+        ("voxelnet", 5, 712_304),
+        ("voxelnet_residual", 5, 2_694_352),
+        ("voxelnet_tiny", 4, 338_976),
+    ],
 )
 def test_published_sizes(name, channels, size):
     assert n_parameters(build_backbone(name, channels, bn_momentum=0.05)) == size
@@ -133,8 +140,14 @@ class Dense:
         x = self.unit(x, mask, "conv_input")
         for number in range(n_first):
             x = block(x, mask, f"conv1.{number}")
-        for name, padding in (("conv2", 1), ("conv3", 1), ("conv4", (0, 1, 1))):
-            x, mask = self.down(x, mask, f"{name}.0", (3, 3, 3), 2, padding)
+        flat = len(self.state["conv4.0.0.weight"]) == 3  # up and down alone
+        fourth = ((3, 1, 1), (2, 1, 1), 0) if flat else ((3, 3, 3), 2, (0, 1, 1))
+        for name, window in (
+            ("conv2", ((3, 3, 3), 2, 1)),
+            ("conv3", ((3, 3, 3), 2, 1)),
+            ("conv4", fourth),
+        ):
+            x, mask = self.down(x, mask, f"{name}.0", *window)
             for number in (1, 2):
                 x = block(x, mask, f"{name}.{number}")
         x, _ = self.down(x, mask, "conv_out", (3, 1, 1), (2, 1, 1), 0)
@@ -161,19 +174,20 @@ def test_the_whole_network_is_dense_convolutions_with_masks(name, settings):
         ours = backbone.bird_eye(voxels)
         expected = Dense(backbone.state_dict())(*dense_input(voxels))
     layers = 2 if settings is DEEP else 1
-    assert ours.shape == (2, 128 * layers, 24 // 8, 32 // 8)
+    assert ours.shape == (2, backbone.width * layers, 24 // CELL[name], 32 // CELL[name])
     assert expected.abs().max() > 0.01
     torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-5)
 
 
-def test_points_read_the_map_as_grid_sample_does():
-    backbone = network()
+@pytest.mark.parametrize("name", ["voxelnet", "voxelnet_tiny"])
+def test_points_read_the_map_as_grid_sample_does(name):
+    backbone = network(name)
     wide = 3 * some_points(100, seed=3)  # many beyond the border, and below and above the grid
     voxels = voxels_of(wide, some_points(80, seed=1))
     assert (voxels.inverse == -1).any()
     with torch.no_grad():
         dense, read = backbone.bird_eye(voxels), Student(backbone)(voxels)
-    lower, size = torch.tensor(BOUNDS.lower[:2]).double(), 8 * 0.4
+    lower, size = torch.tensor(BOUNDS.lower[:2]).double(), CELL[name] * 0.4
     places = (voxels.xyz[:, :2].double() - lower) / size
     last = torch.tensor([dense.shape[3] - 1, dense.shape[2] - 1])
     for cloud in (0, 1):
@@ -198,6 +212,21 @@ def test_the_published_places_are_in_units_of_0_8_m():
     assert shares[1] == pytest.approx([0.5, 0, 0.5, 0], abs=1e-5)  # (0.5, 64)
     assert shares[2] == pytest.approx([0, 0, 0, 1], abs=1e-4)  # (127, 127.875): the last cell
     assert shares[3] == pytest.approx([0, 0, 1, 0], abs=1e-5)  # on the corner (127, 0)
+
+
+@pytest.mark.parametrize(("spare", "channels"), [(0, 64), (1, 128)])
+def test_the_map_of_the_built_in_world_has_cells_of_1_6_m(spare, channels):
+    bounds = GridBounds(spare_layers=spare)
+    settings = GRID.model_copy(update={"bounds": bounds})
+    voxels = voxels_of(some_points(40), settings=settings, dtype=torch.float32)
+    backbone = network("voxelnet_tiny", dtype=torch.float32)
+    assert BACKBONES.get("voxelnet_tiny").width == backbone.width == 64
+    with torch.no_grad():
+        assert backbone.bird_eye(voxels).shape == (1, channels, 64, 64)  # 102.4 m / 1.6 m
+    if not spare:
+        xyz = np.float32([[-51.2, -51.2, 0], [-50.4, 1.6, 0]])
+        read = backbone.readout(voxels_of(xyz, settings=settings))
+        assert read.shares[1].tolist() == pytest.approx([0.5, 0, 0.5, 0], abs=1e-5)
 
 
 def test_cells_are_brought_to_unit_length_before_they_are_read():

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from lima_bench.lima.adopt.kernels import SPCONV_ZYX
 from lima_bench.lima.backbones.catalogue import build_backbone
 from lima_bench.lima.checkpoint import save_student
-from lima_bench.lima.recipes import StudentSettings
+from lima_bench.lima.recipes import GridBounds, StudentSettings
 from lima_bench.lima.student import Student
 from lima_bench.suites.known import BACKBONES
 from lima_bench.suites.load import builtin
@@ -138,12 +139,44 @@ def test_a_student_of_ones_own(call: Call, tmp_path: Path) -> None:
 def test_every_layout_has_a_student_recipe() -> None:
     from lima_bench.lima.adopt.layouts import LAYOUTS
 
-    assert set(verb.STUDENTS) == {name for name in LAYOUTS if name != "openpcdet"}
+    assert set(verb.STUDENTS) == set(LAYOUTS)
     for name, layout in ((name, LAYOUTS[name]) for name in verb.STUDENTS):
         recipe = verb._recipe(verb.STUDENTS[name], "test")
         wanted = StudentSettings.model_validate(recipe.settings)
         assert wanted.backbone in layout.networks
         assert len(wanted.inputs.channels) == (1 if "slidr" in wanted.backbone else 4)
+
+
+def released_voxelnet(path: Path, channels: int = 4) -> Path:
+    """A VoxelNet as SLidR releases it: spconv's weights, its projection, its own settings."""
+    torch.manual_seed(0)
+    network = build_backbone("voxelnet", channels, bn_momentum=0.1)
+    state = {
+        name: torch.randn(SPCONV_ZYX.shape(tuple(t.shape))) if t.ndim > 1 else t
+        for name, t in network.state_dict().items()
+    }
+    state["final.weight"] = torch.zeros(64, 1, 1, 1, 128)
+    config = {"cylindrical_coordinates": False, "model_points": "voxelnet"}
+    torch.save({"model_points": state, "epoch": 50, "config": config}, path)
+    return path
+
+
+def test_a_released_voxelnet_is_fed_as_its_authors_do(call: Call, tmp_path: Path) -> None:
+    path = released_voxelnet(tmp_path / "w.pt")
+    code, out, err = call("adopt", str(path), "--as", "theirs")
+    assert (code, err) == (0, "")
+    assert "layout openpcdet, network voxelnet" in out
+    assert "model_points.final.* (1): head of pretraining" in out
+    assert "as in voxelnet-student: cartesian voxels 0.1 x 0.1 x 0.2, floor" in out
+    kept = json.loads((tmp_path / "runs" / "adopted" / "theirs" / "adopted.json").read_text())
+    student = StudentSettings.model_validate(kept["student"]["settings"])
+    assert student.voxels.bounds == GridBounds() and student.inputs.max_range_m == 51.2
+
+
+def test_a_voxelnet_with_a_time_lag_is_told(call: Call, tmp_path: Path) -> None:
+    path = released_voxelnet(tmp_path / "w.pt", channels=5)
+    code, _, err = call("adopt", str(path), "--as", "theirs")
+    assert code == 2 and "takes 5 channels a voxel; the student recipe voxelnet-student" in err
 
 
 def test_the_row_runs_and_is_seen_everywhere(adopted: Call, tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Our VoxelNet in mmdetection3d: an encoder, a converter of checkpoints, configurations."""

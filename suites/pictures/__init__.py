@@ -1,0 +1,1 @@
+"""Pictures of what detectors found: frames from above and through the cameras."""
