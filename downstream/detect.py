@@ -32,7 +32,7 @@ from lima_bench.downstream.detection.place import place
 from lima_bench.downstream.detection.settings import DetectRecipe
 from lima_bench.downstream.evaluations import Evaluations
 from lima_bench.downstream.scores.detection_result import detection_result
-from lima_bench.downstream.scores.devkit import RESULTS, judged
+from lima_bench.downstream.scores.devkit import RESULTS, check_split, judged
 from lima_bench.downstream.scores.nuscenes_detection import detection_scores
 from lima_bench.downstream.scores.result import Scores
 from lima_bench.lima import ranks
@@ -125,6 +125,8 @@ def run(trial: Trial, *, report: Report = silent, devices: int = 1) -> Scores:
 
 def _train_and_score(trial: Trial, report: Report) -> Scores:
     recipe = trial.recipe
+    # Before the hours of training, not after them.
+    check_split(trial.kit.tables, trial.kit.split, [frame.alias for frame in trial.val.frames])
     detector = load_detector(trial.checkpoint, trial.student, recipe, trial.facts, seed=trial.seed)
     share = Share(recipe.batch_size, ranks.rank(), ranks.world_size())
     loaded = LoadedFrames(trial.train, trial.student, recipe)
@@ -194,14 +196,19 @@ def _groups(detector: Detector, recipe: DetectRecipe) -> Sequence[Group]:
 def _score(trial: Trial, detector: Detector, step: int, *, counts: bool) -> Scores:
     """What the detector finds, by our metric; where the score may count, by the official kit too.
 
-    The kit runs on the first rank alone; the others go on with our numbers, which are the same.
+    The kit runs on the first rank alone, and all ranks take its numbers.
     """
     found = find(detector, trial.val, trial.student, trial.recipe, workers=trial.workers)
     boxes = place([one for one, _ in found], [pose for _, pose in found], trial.facts)
-    if counts and ranks.rank() == 0:
+    if not counts:
+        return detection_result(detection_scores(trial.truth, boxes, trial.facts))
+    scores = None
+    if ranks.rank() == 0:
         folder = trial.scored(step)
-        return judged(trial.kit.tables, trial.kit.split, trial.truth, boxes, folder, trial.facts)
-    return detection_result(detection_scores(trial.truth, boxes, trial.facts))
+        scores = judged(trial.kit.tables, trial.kit.split, trial.truth, boxes, folder, trial.facts)
+    official = ranks.from_all(scores)[0]
+    assert official is not None  # the first rank has it
+    return official
 
 
 def _keep(trial: Trial, step: int) -> None:

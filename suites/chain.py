@@ -183,7 +183,7 @@ class Chain:
         recipe, runtime = self._recipe(name, row, dataset, labels=column.labels)
         splits = self._splits(dataset)
         data, inputs = self._data(dataset, train=splits.train, val=splits.val)
-        config = {
+        config: dict[str, Any] = {
             "student": self.student(row, on=dataset),
             "recipe": recipe,
             "data": data,

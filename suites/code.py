@@ -22,7 +22,7 @@ _PARTS = ("common", "datasets", "lima", "downstream")
 _APART = frozenset({"mmdet3d"})
 """Folders that no job uses: a plug-in of ours for other software."""
 
-_GLUE = Path(__file__).with_name("stages.py")
+_GLUE = tuple(Path(__file__).with_name(name) for name in ("stages.py", "sources.py"))
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def lineage(own: str, inputs: Mapping[str, str]) -> str:
 def read_code() -> Mapping[str, str]:
     """Stage to the digest of its sources, as they lie on disk now."""
     parts = {part: _part_digest(part) for part in _PARTS}
-    glue = tree_digest(_GLUE.parent, [_GLUE])
+    glue = tree_digest(Path(__file__).parent, _GLUE)
     found = {}
     for stage in STAGES:
         n_parts = 4 if stage in DOWNSTREAM else 3

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lima_bench.common.errors import UserError
-from lima_bench.datasets.api import OfficiallyScored, Swept, base_of, open_dataset
-from lima_bench.datasets.join import joined
-from lima_bench.datasets.sample import Source
-from lima_bench.suites.job import world_role
+from lima_bench.datasets.api import OfficiallyScored, open_dataset
+from lima_bench.suites.sources import data_folder, labelled_source, part_of, source_of
 from lima_bench.suites.work import Context, Outcome
 
 if TYPE_CHECKING:
@@ -209,42 +206,13 @@ def finetune(context: Context) -> Outcome:
     return _ask(context, task.run)
 
 
-def source_of(context: Context, role: str) -> Source:
-    """Frames of the split that serves `role` (``pretrain``, ``train``, ``val``), and their loader.
-
-    Where the job reads several data sets, their frames stand one after the other.
-
-    Raises:
-        UserError: The data is not there or broken.
-    """
-    data = context.job.config["data"]
-    parts = [data] if isinstance(data, Mapping) else data
-    return joined({part["dataset"]: _source(context, part, role) for part in parts})
-
-
-def _source(context: Context, part: Mapping[str, Any], role: str) -> Source:
-    name = part["dataset"]
-    reader = open_dataset(name)
-    frames = reader.frames(data_folder(context, name), part["splits"][role])
-    sweeps = reader.sweeps if isinstance(reader, Swept) else None
-    return Source(reader.card, frames, reader.load, sweeps=sweeps)
-
-
-def data_folder(context: Context, name: str) -> Path:
-    """Where the files of a data set lie: in the world that was rendered, or below the data root."""
-    base = base_of(name)
-    made = context.artifacts.get(world_role(base), context.data)
-    assert made is not None  # a job over files is only made where there is a data root
-    return made / base
-
-
 def detect(context: Context) -> Outcome:
     """Train a detector on the backbone with a label share, and have the official kit score it."""
     from lima_bench.downstream import detect as task
     from lima_bench.downstream.detection.settings import DETECTORS
 
     config, data = context.job.config, context.job.config["data"]
-    source, digest = _labelled(context)
+    source, digest = labelled_source(context)
     reader = open_dataset(data["dataset"])
     assert isinstance(reader, OfficiallyScored)  # a cell on any other data set is a hole
     kit = reader.official(data_folder(context, data["dataset"]), data["splits"]["val"])
@@ -266,36 +234,18 @@ def detect(context: Context) -> Outcome:
     return Outcome(result.scores, details, _engine(context.device))
 
 
-def _labelled(context: Context) -> tuple[Source, str]:
-    """The frames that the job may learn from, and the digest of their list.
-
-    Raises:
-        UserError: The share selects nothing, or its list is not there.
-    """
-    from lima_bench.datasets.label_shares import resolve
-    from lima_bench.datasets.share_lists import folder_of
-
-    config = context.job.config
-    labels = config["labels"]
-    everything = source_of(context, "train")
-    name = "@".join(part for part in (labels["share"], labels["convention"]) if part)
-    lists = folder_of(data_folder(context, config["data"]["dataset"]))
-    share = resolve(everything.card, everything.frames, name, lists=lists)
-    return replace(everything, frames=share.frames), share.digest
-
-
 def _ask(context: Context, run: Any) -> Outcome:
     from lima_bench.downstream.recipes import DownstreamRecipe
 
     config = context.job.config
-    source, digest = _labelled(context)
+    source, digest = labelled_source(context)
     result = run(
         context.artifacts["checkpoint"] / CHECKPOINT,
         _student(config),
         DownstreamRecipe.model_validate({**config["recipe"], **context.job.runtime}),
         source,
         source_of(context, "val"),
-        corrupted=_source(context, copies, "val") if (copies := config.get("corrupted")) else None,
+        corrupted=part_of(context, copies, "val") if (copies := config.get("corrupted")) else None,
         seed=context.job.seed or 0,
         folder=context.state,
         report=context.report,
