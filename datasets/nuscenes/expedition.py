@@ -69,7 +69,7 @@ def _trip(own: NuScenesDrive, split: str, index: int) -> Trip:
         index=index,
         keyframes=own.keyframes(split, index),
         all_classes=split == "val" or shared or longer,
-        sweeps=own.pretrain_sweeps if longer else own.sweeps_per_keyframe,
+        sweeps=own.sweeps(split, index),
     )
 
 

@@ -34,7 +34,8 @@ def _annotation(scene: Scene, thing: Thing, time_s: float, n_points: int, spin: 
     to_global = scene.town_to_global
     centre = to_global @ np.array([x, y, z + height / 2, 1.0])
     turn = math.atan2(to_global[1, 0], to_global[0, 0])
-    in_view = n_points / max(int(spin.possible[thing.instance]), 1)
+    # Beams that met it, not points: of what is dark or wet some do not come back.
+    in_view = spin.met[thing.instance] / max(int(spin.possible[thing.instance]), 1)
     return Annotation(
         instance=thing.instance,
         category=NAMES[thing.model.label].nuscenes,

@@ -49,6 +49,10 @@ Keyframes = Annotated[int, Field(ge=1, le=180)]
 Scans = Annotated[int, Field(ge=0, le=900)]
 
 
+DETECTION_STRIDE = 5
+"""The largest label share of detection keeps every fifth train scene, counted from 1."""
+
+
 class DriveSettings(BaseModel):
     """Base of every settings block: unknown keys are errors, values never change."""
 
@@ -67,6 +71,8 @@ class NuScenesDrive(DriveSettings):
         val_keyframes: Keyframes of a val scene.
         sweeps_per_keyframe: Non-key scans before every keyframe but the first (nuScenes itself: 9).
         pretrain_sweeps: Likewise in the longer scenes, where methods ask for denser clouds.
+        detection_sweeps: Likewise, at least, in the scenes that detectors look at: every fifth
+            train scene, of which the label shares up to 20 % consist, and all of val.
         image_height: Pixels.
         image_width: Pixels.
         azimuths: LiDAR columns per turn (nuScenes itself: 1084).
@@ -82,6 +88,7 @@ class NuScenesDrive(DriveSettings):
     val_keyframes: Keyframes = 2
     sweeps_per_keyframe: Count = 1
     pretrain_sweeps: Count = 2
+    detection_sweeps: Count = 4
     image_height: Positive = 112
     image_width: Positive = 192
     azimuths: Positive = 480
@@ -100,6 +107,13 @@ class NuScenesDrive(DriveSettings):
             return self.val_keyframes
         longer = split == "train" and index in self.pretrain_indices
         return self.pretrain_keyframes if longer else self.train_keyframes
+
+    def sweeps(self, split: str, index: int) -> int:
+        """Non-key scans before every keyframe but the first of scene `index` of `split`."""
+        longer = split == "train" and index in self.pretrain_indices
+        sweeps = self.pretrain_sweeps if longer else self.sweeps_per_keyframe
+        detected = split == "val" or (index + 1) % DETECTION_STRIDE == 0
+        return max(sweeps, self.detection_sweeps) if detected else sweeps
 
 
 class SemanticKittiDrive(DriveSettings):

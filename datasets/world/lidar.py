@@ -54,10 +54,12 @@ class Spin:
 
     Attributes:
         scan: The scan.
+        met: (instances + 1,) beams that met each object, whether or not they came back.
         possible: (instances + 1,) beams that would have met each object, were it alone.
     """
 
     scan: LidarScan
+    met: Int64
     possible: Int64
 
 
@@ -73,6 +75,7 @@ def spin(now: Instant, mount: LidarMount, timestamp_us: int) -> Spin:
     depth, owner, below, possible = trace(turn, ground, shapes.rows, shapes.tags, instances)
     bumps_m = (0.0, 0.0) if mount.on_beam or mount.clean else (_BUMP_M, _BLADES_M)
     rough = 0.0 if mount.clean else 1.0
+    met = np.bincount(shapes.tags[owner[owner >= 0], INSTANCE], minlength=instances)
     # A range of zero means that nothing came back.
     nearest_m = max(mount.nearest_m, _NEAREST_M) if mount.on_beam else mount.nearest_m
     owner = np.where(depth > nearest_m, owner, NOTHING)
@@ -100,7 +103,7 @@ def spin(now: Instant, mount: LidarMount, timestamp_us: int) -> Spin:
         lidar=mount.name,
         second=second,
     )
-    return Spin(scan, possible)
+    return Spin(scan, met, possible)
 
 
 def _points(

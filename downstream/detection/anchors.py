@@ -9,7 +9,7 @@ pcdet/models/dense_heads/target_assigner/anchor_generator.py; detection 4).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -66,12 +66,6 @@ class AnchorGrid:
         """x, y, z, length, width, height, yaw of anchors, by their numbers."""
         _, slot, row, column = self.places(anchors)
         return torch.cat((self.x[column, None], self.y[row, None], self.slots[slot]), 1)
-
-    def to(self, device: torch.device) -> AnchorGrid:
-        """The same on another device."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        moved = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in values.items()}
-        return AnchorGrid(**moved)
 
 
 def anchor_grid(

@@ -67,7 +67,7 @@ def assign(
         grid: The anchors of a frame, on the same device.
     """
     pairs = _pairs(boxes, label, frame, grid)
-    anchors, at = pairs.anchor.unique(return_inverse=True)
+    anchors, at = torch.unique(pairs.anchor, return_inverse=True)
     best = pairs.iou.new_zeros(len(anchors)).scatter_reduce(0, at, pairs.iou, "amax")
     nearest = pairs.iou.new_zeros(len(boxes)).scatter_reduce(0, pairs.object, pairs.iou, "amax")
     forced = torch.zeros_like(anchors, dtype=torch.bool)

@@ -14,7 +14,7 @@ import torch
 
 from lima_bench.common.errors import unknown_name
 from lima_bench.datasets.detection_facts import DetectionFacts
-from lima_bench.datasets.sample import Float32, Int64
+from lima_bench.datasets.sample import Bool, Float32, Int64
 from lima_bench.downstream.detection.boxes import Objects
 from lima_bench.downstream.detection.frames import LoadedFrames
 from lima_bench.downstream.detection.rotated import overlap_matrix
@@ -91,13 +91,12 @@ class ObjectDatabase:
         for inner in inside(points.points, pasted.boxes):
             covered[inner] = True
         own = SweptPoints(*(column[~covered] for column in points))
-        crops = [
-            SweptPoints(
-                *(column[self.starts[row] : self.starts[row + 1]] for column in self.points)
-            )
-            for row in rows.tolist()
-        ]
+        crops = [self._points_of(row) for row in rows.tolist()]
         return _stacked([own, *crops]), joined([objects, pasted])
+
+    def _points_of(self, row: int) -> SweptPoints:
+        own = slice(int(self.starts[row]), int(self.starts[row + 1]))
+        return SweptPoints(*(column[own] for column in self.points))
 
     def _drawn(self, objects: Objects, rng: np.random.Generator) -> Int64:
         """Candidates: of each class what the frame lacks, as far as there are so many."""
@@ -120,7 +119,8 @@ class ObjectDatabase:
         for place in range(len(rows)):
             if not (meets[place] & there).any():
                 there[len(objects.label) + place] = True
-        return rows[there[len(objects.label) :]]
+        fitting: Int64 = rows[there[len(objects.label) :]]
+        return fitting
 
 
 def inside(points: Float32, boxes: Float32) -> list[Int64]:
@@ -173,7 +173,7 @@ def _cut(
     return _rows(objects, kept), SweptPoints(*(column[own] for column in points)), sizes[kept]
 
 
-def _rows(objects: Objects, which: Int64 | np.ndarray) -> Objects:
+def _rows(objects: Objects, which: Int64 | Bool) -> Objects:
     return Objects(objects.boxes[which], objects.label[which], objects.n_points[which])
 
 

@@ -28,6 +28,7 @@ from lima_bench.downstream.detection.second_maps import SCORES, Group, Read, gro
 from lima_bench.downstream.detection.settings import SecondRecipe, SecondSettings
 from lima_bench.lima.loss import Loss
 from lima_bench.lima.losses import widen
+from lima_bench.lima.tree import to_device
 
 CPU = torch.device("cpu")
 
@@ -124,7 +125,7 @@ class SecondHead(nn.Module):
 
     def _anchors_on(self, device: torch.device) -> AnchorGrid:
         if device not in self._anchors:
-            self._anchors[device] = self._anchors[CPU].to(device)
+            self._anchors[device] = to_device(self._anchors[CPU], device)
         return self._anchors[device]
 
     def _read(self, maps: Maps) -> list[tuple[Group, Read]]:

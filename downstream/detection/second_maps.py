@@ -65,12 +65,13 @@ class Group:
 
     def own(self, device: torch.device) -> Bool[Tensor, "slots classes"]:
         """Which class of the group the anchors of each slot are made for."""
-        classes = torch.eye(len(self.labels), dtype=torch.bool, device=device)
+        classes: Tensor = torch.eye(len(self.labels), dtype=torch.bool, device=device)
         return classes.repeat_interleave(self.rotations, 0)
 
     def rows(self, slot: Int[Tensor, " anchors"]) -> Int[Tensor, " inside"]:
         """Which of some anchors, given by their slots, are this group's."""
-        return ((slot >= self.slots.start) & (slot < self.slots.stop)).nonzero()[:, 0]
+        inside: Tensor = (slot >= self.slots.start) & (slot < self.slots.stop)
+        return inside.nonzero()[:, 0]
 
     def read(self, maps: Mapping[str, Tensor], branches: Literal["own", "mixed"]) -> Read:
         """Cut the maps by anchor; what `branches` means, the recipe says."""

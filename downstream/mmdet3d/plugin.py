@@ -41,8 +41,8 @@ _HEADS = _part("models.dense_heads")
 _MODELS.register_module(module=LimaVoxelNet)
 
 
-@_MODELS.register_module()  # type: ignore[untyped-decorator]
-class LimaCenterHead(_HEADS.CenterHead):  # type: ignore[misc, name-defined]
+@_MODELS.register_module()
+class LimaCenterHead(_HEADS.CenterHead):  # type: ignore[misc]
     """CenterHead whose branches begin as its settings say.
 
     The stock head keeps its branches in a plain list of torch's, which mmengine's recursive

@@ -49,6 +49,8 @@ STUDENTS = {
     "mmdet3d-minkowski": "mmdet3d-student",
     "mmdet3d-spconv": "mmdet3d-student",
     "openpcdet": "voxelnet-student",
+    "mmdet3d-voxelnet": "voxelnet-student",
+    "mmdet3d-voxelnet-residual": "voxelnet-student",
 }
 """Layout to the recipe by which its networks were fed."""
 

@@ -157,6 +157,10 @@ def _tasks() -> Lines:
     return [(n, "" if task.version else _PLANNED, task.title) for n, task in sorted(tasks.items())]
 
 
+def _detectors() -> Lines:
+    return [(name, "", title) for name, title in sorted(gather().detectors.items())]
+
+
 KINDS: Mapping[str, Callable[[], Lines]] = {
     "suites": _files("suite"),
     "profiles": _files("profile"),
@@ -166,4 +170,5 @@ KINDS: Mapping[str, Callable[[], Lines]] = {
     "datasets": _datasets,
     "backbones": _backbones,
     "tasks": _tasks,
+    "detectors": _detectors,
 }

@@ -103,6 +103,19 @@ def test_detection_follows_the_scene_rule_and_is_nested() -> None:
     assert kept["5%"] < kept["10%"] < kept["20%"]
 
 
+@pytest.mark.parametrize("rule", ["stride", "slidr-stride"])
+def test_detection_may_follow_the_frame_rule(rule: str) -> None:
+    """Nested too, but every scene is in it: neighbours of a labelled frame are not labelled."""
+    frames = scenes(list(NUSCENES.splits["train"]), 40)
+    kept = {
+        share: resolve(NUSCENES, frames, f"{share}@{rule}").frames for share in ("5%", "10%", "20%")
+    }
+    assert [len(chosen) for chosen in kept.values()] == [1400, 2800, 5600]
+    few, more, most = ({frame.id for frame in chosen} for chosen in kept.values())
+    assert few < more < most
+    assert len({frame.sequence for frame in kept["5%"]}) == 700
+
+
 def test_stride_follows_time_and_slidr_stride_follows_names() -> None:
     """Names that are no longer than their numbers sort 0, 1, 10, 11, 2, ..."""
     frames = [Frame(f"{s}/{i}", s, i, float(i)) for s in ("b", "a") for i in range(12)]

@@ -13,8 +13,10 @@ from lima_bench.datasets.api import DATASETS, Swept, open_dataset
 from lima_bench.datasets.join import joined
 from lima_bench.datasets.nuscenes.expedition import expedition
 from lima_bench.datasets.sample import Source, Sweep
+from lima_bench.datasets.world.build import build_world
+from lima_bench.datasets.world.drives import NuScenesDrive
 from lima_bench.datasets.world.recording import LidarScan, Recording
-from lima_bench.datasets.world.spec import SPECS
+from lima_bench.datasets.world.spec import SPECS, WorldSpec
 
 Written = tuple[Path, list[Recording]]
 
@@ -131,12 +133,51 @@ def test_who_has_sweeps() -> None:
     assert swept == {"nuscenes", "semantickitti", "scribblekitti", "waymo"}
 
 
-@pytest.mark.parametrize("name", ["embedded", "smoke"])
-def test_the_world_has_two_sweeps_where_students_are_pretrained(name: str) -> None:
-    trip_of = {trip.name: trip for trip in expedition(SPECS[name]).trips}
-    pretrain = set(expedition(SPECS[name]).pretrain)
-    assert {trip.sweeps for name, trip in trip_of.items() if name in pretrain} == {2}
-    assert {trip.sweeps for name, trip in trip_of.items() if name not in pretrain} == {0}
+@pytest.mark.parametrize(("name", "detection"), [("embedded", 4), ("smoke", 2)])
+def test_the_world_has_sweeps_where_somebody_reads_them(name: str, detection: int) -> None:
+    """Two where students are pretrained; and where detectors learn and are scored."""
+    trips, pretrain = expedition(SPECS[name]).trips, set(expedition(SPECS[name]).pretrain)
+    detected = {trip.name for trip in trips if trip.split == "val" or int(trip.name[-4:]) % 5 == 0}
+    assert not pretrain & detected
+    for trip in trips:
+        expected = 2 if trip.name in pretrain else detection if trip.name in detected else 0
+        assert trip.sweeps == expected, trip.name
+
+
+def test_where_two_readers_meet_the_larger_number_counts() -> None:
+    drive = NuScenesDrive(train_scenes=5, pretrain_scenes=5, pretrain_sweeps=3, detection_sweeps=2)
+    assert [drive.sweeps("train", i) for i in range(5)] == [3] * 5
+    more = drive.model_copy(update={"detection_sweeps": 6})
+    assert [more.sweeps("train", i) for i in range(5)] == [3, 3, 3, 3, 6]
+    assert more.sweeps("val", 0) == 6
+    plain = NuScenesDrive(train_scenes=5, pretrain_scenes=0, sweeps_per_keyframe=9)
+    assert [plain.sweeps("train", i) for i in range(5)] == [9] * 5
+
+
+def test_sweeps_of_detection_change_no_keyframe_file(tmp_path: Path) -> None:
+    """Scans, labels and images of keyframes are the same bytes with and without them."""
+    own = NuScenesDrive(
+        train_scenes=5, train_keyframes=2, pretrain_scenes=1, pretrain_keyframes=2,
+        val_scenes=1, val_keyframes=2, sweeps_per_keyframe=0, image_height=28, image_width=48,
+        azimuths=60, cameras=("CAM_FRONT",),
+    )  # fmt: skip
+    files = {}
+    for n in (0, 3):
+        spec = WorldSpec(nuscenes=own.model_copy(update={"detection_sweeps": n}))
+        root = build_world(spec, tmp_path / str(n), processes=1, datasets=("nuscenes",))
+        files[n] = {
+            path.relative_to(root).as_posix(): path.read_bytes()
+            for folder in ("samples", "lidarseg", "sweeps")
+            for path in root.glob(f"nuscenes/{folder}/**/*")
+            if path.is_file()
+        }
+    swept = {name for name in files[3] if "/sweeps/" in name}
+    assert len(swept) == 2 + 2 * 3  # scene 0001 is pretrained on, 0005 and 0006 are detected in
+    keyframes = {name: content for name, content in files[3].items() if "/samples/" in name}
+    assert len(keyframes) == 2 * 2 * 6
+    for name, content in files[0].items():
+        assert files[3][name] == content, name
+    assert len(files[3]) == len(files[0]) + 6
 
 
 def test_sweeps_change_no_keyframe(drive_of_world: Callable[[int], Recording]) -> None:

@@ -28,6 +28,7 @@ TINY = WorldSpec(
         pretrain_keyframes=3,
         val_scenes=2,
         val_keyframes=2,
+        detection_sweeps=1,
         image_height=84,
         image_width=144,
         azimuths=240,

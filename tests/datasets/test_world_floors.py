@@ -15,7 +15,7 @@ FLOOR = 10
 
 def _blind(spec: WorldSpec) -> WorldSpec:
     """The same streets without pictures and sweeps, for speed."""
-    silent = {"cameras": (), "sweeps_per_keyframe": 0, "pretrain_sweeps": 0}
+    silent = {"cameras": (), "sweeps_per_keyframe": 0, "pretrain_sweeps": 0, "detection_sweeps": 0}
     nuscenes = spec.nuscenes.model_copy(update=silent)
     return spec.model_copy(update={"nuscenes": nuscenes})
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from lima_bench.common.errors import UserError
+from lima_bench.datasets.label_shares import resolve
 from lima_bench.downstream.detection.batches import ScoreBatches, TrainBatches
 from lima_bench.downstream.detection.frames import LoadedFrames
 from lima_bench.downstream.detection.inputs import detector_student, n_inputs
@@ -132,6 +135,16 @@ def test_maps_are_built_by_whoever_loads(make_boxed, grid_student, recipe) -> No
     assert _train(source, grid_student, recipe)[0].voxels.level is None
 
 
+def test_a_share_of_frames_has_its_sweeps_all_the_same(make_boxed, grid_student, recipe) -> None:
+    """Scans between keyframes need no label: those of unlabelled neighbours are read as well."""
+    source = make_boxed(6)
+    share = resolve(source.card, source.frames, "50%@stride")
+    assert [frame.index for frame in share.frames] == [0, 2, 4]
+    batches = _train(replace(source, frames=share.frames), grid_student, recipe, batch_size=3)
+    assert len(batches[0].truth) == 3 and (batches[0].voxels.features[:, 4] > 0.05).any()
+    assert set(source.load.__self__.loads) == {"a/0", "a/2", "a/4"}
+
+
 def test_frames_are_read_once_while_they_fit(make_boxed, grid_student, recipe) -> None:
     source = make_boxed(4)
     loads = source.load.__self__.loads
@@ -156,3 +169,23 @@ def test_what_is_outside_the_grid_is_left_out(make_boxed, grid_student, recipe) 
         assert np.abs(truth.boxes[:, :2].numpy()).max(initial=0) < 16
     assert batches[0].voxels.xyz.abs().max() <= 16
     assert (batches[0].voxels.inverse >= 0).float().mean() > 0.99
+
+
+@pytest.mark.parametrize("scoring", [False, True])
+def test_broken_coordinates_are_told(make_boxed, grid_student, recipe, scoring) -> None:
+    source = make_boxed(2)
+
+    def load(frame):
+        sample = source.load(frame)
+        points = sample.points.copy()
+        points[7, 1] = np.nan
+        return replace(sample, points=points)
+
+    broken = replace(source, load=load)
+    items = (
+        ScoreBatches(broken, grid_student, recipe, 2)
+        if scoring
+        else _train(broken, grid_student, recipe)
+    )
+    with pytest.raises(UserError, match="not finite"):
+        items[0]

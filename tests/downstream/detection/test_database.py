@@ -1,4 +1,4 @@
-"""Objects that are pasted: cut out whole, of the label share alone, and never one over another."""
+"""Objects that are pasted: cut out whole, of the label share alone, never one over another."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A whole detection run on a small world: same seed same bits, taken up where it stopped, scored."""
+"""A whole detection run on a small world: same seed same bits, resumable, scored."""
 
 from __future__ import annotations
 
