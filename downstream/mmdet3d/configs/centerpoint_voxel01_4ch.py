@@ -6,8 +6,8 @@ Run it with mmdetection3d's own ``tools/train.py``. The stock configuration, wit
 - what the stock one says but does not do set right (detection 2.3). Heat maps begin at a bias of
   -2.19 (``LimaCenterHead``; the stock ``CenterHead`` never applies it). Momentum runs 0.95, 0.85,
   0.95 (stock: 0.9, 0.895, 1). A scored frame gets the latest nine sweeps (stock: any of ten);
-- nothing else. As in stock, the radius of gaussians divides by 2 instead of 2a, and thresholds of
-  the circle NMS are square metres.
+- nothing else. As in stock, the radius of gaussians divides by 2 instead of 2a, thresholds of the
+  circle NMS are square metres, and velocities that are not known are learnt as 0.
 
 ``LIMA_BENCH_LABELS`` (``train_5``, ``train_10``, ``train_20``) names a share of the labels that
 ``python -m lima_bench.downstream.mmdet3d labels`` has written beside the stock info files; without
