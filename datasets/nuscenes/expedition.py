@@ -70,6 +70,7 @@ def _trip(own: NuScenesDrive, split: str, index: int) -> Trip:
         keyframes=own.keyframes(split, index),
         all_classes=split == "val" or shared or longer,
         sweeps=own.sweeps(split, index),
+        lead_in=own.leads_in(split, index),
     )
 
 

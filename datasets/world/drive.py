@@ -96,7 +96,9 @@ def record(spec: WorldSpec, expedition: Expedition, trip: Trip) -> Recording:
         moments.append(
             Moment(
                 scan=turn.scan,
-                sweeps=_sweeps(scene, rig, trip, start, time_s) if keyframe else (),
+                sweeps=(
+                    _sweeps(scene, rig, trip, start, time_s) if keyframe or trip.lead_in else ()
+                ),
                 pictures=pictures,
                 annotations=annotate(scene, turn, time_s),
                 more_scans=tuple(

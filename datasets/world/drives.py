@@ -59,6 +59,11 @@ class DriveSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _is_detected(split: str, index: int) -> bool:
+    """Whether detectors look at this scene."""
+    return split == "val" or (index + 1) % DETECTION_STRIDE == 0
+
+
 class NuScenesDrive(DriveSettings):
     """How the world is recorded in the manner of nuScenes: 2 Hz keyframes, six cameras.
 
@@ -72,7 +77,9 @@ class NuScenesDrive(DriveSettings):
         sweeps_per_keyframe: Non-key scans before every keyframe but the first (nuScenes itself: 9).
         pretrain_sweeps: Likewise in the longer scenes, where methods ask for denser clouds.
         detection_sweeps: Likewise, at least, in the scenes that detectors look at: every fifth
-            train scene, of which the label shares up to 20 % consist, and all of val.
+            train scene, of which the label shares up to 20 % consist, and all of val. Those scenes
+            that are not longer have them before the first keyframe as well: it would be half of
+            their keyframes that are without, where it is one of forty in a real recording.
         image_height: Pixels.
         image_width: Pixels.
         azimuths: LiDAR columns per turn (nuScenes itself: 1084).
@@ -105,15 +112,21 @@ class NuScenesDrive(DriveSettings):
         """Keyframes of scene `index` of `split`."""
         if split == "val":
             return self.val_keyframes
-        longer = split == "train" and index in self.pretrain_indices
-        return self.pretrain_keyframes if longer else self.train_keyframes
+        return self.pretrain_keyframes if self._is_longer(split, index) else self.train_keyframes
 
     def sweeps(self, split: str, index: int) -> int:
         """Non-key scans before every keyframe but the first of scene `index` of `split`."""
-        longer = split == "train" and index in self.pretrain_indices
+        longer = self._is_longer(split, index)
         sweeps = self.pretrain_sweeps if longer else self.sweeps_per_keyframe
-        detected = split == "val" or (index + 1) % DETECTION_STRIDE == 0
-        return max(sweeps, self.detection_sweeps) if detected else sweeps
+        return max(sweeps, self.detection_sweeps) if _is_detected(split, index) else sweeps
+
+    def leads_in(self, split: str, index: int) -> bool:
+        """Whether the first keyframe of scene `index` of `split` has sweeps before it, too."""
+        detected = _is_detected(split, index) and not self._is_longer(split, index)
+        return detected and self.detection_sweeps > 0
+
+    def _is_longer(self, split: str, index: int) -> bool:
+        return split == "train" and index in self.pretrain_indices
 
 
 class SemanticKittiDrive(DriveSettings):

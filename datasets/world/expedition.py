@@ -29,6 +29,8 @@ class Trip:
         keyframes: How many.
         all_classes: Whether every scored class must show.
         sweeps: Non-key scans before every keyframe but the first, at the sensor's own rate.
+        lead_in: Whether the first has them, too. A real recording has forty keyframes, of which one
+            is without; ours have two or three.
         air: What hangs in the air, as in `Recording.air`.
         style: Of its streets, where they differ from the expedition's.
         rig: Its sensors, where they differ from the expedition's.
@@ -41,6 +43,7 @@ class Trip:
     keyframes: int
     all_classes: bool
     sweeps: int = 0
+    lead_in: bool = False
     air: str = ""
     style: Style | None = None
     rig: Rig | None = None

@@ -142,6 +142,7 @@ def test_the_world_has_sweeps_where_somebody_reads_them(name: str, detection: in
     for trip in trips:
         expected = 2 if trip.name in pretrain else detection if trip.name in detected else 0
         assert trip.sweeps == expected, trip.name
+        assert trip.lead_in == (trip.name in detected), trip.name
 
 
 def test_where_two_readers_meet_the_larger_number_counts() -> None:
@@ -150,6 +151,9 @@ def test_where_two_readers_meet_the_larger_number_counts() -> None:
     more = drive.model_copy(update={"detection_sweeps": 6})
     assert [more.sweeps("train", i) for i in range(5)] == [3, 3, 3, 3, 6]
     assert more.sweeps("val", 0) == 6
+    # Methods that ask for sweeps find the same as ever where students are taught.
+    assert not any(more.leads_in("train", i) for i in range(5)) and more.leads_in("val", 0)
+    assert not more.model_copy(update={"detection_sweeps": 0}).leads_in("val", 0)
     plain = NuScenesDrive(train_scenes=5, pretrain_scenes=0, sweeps_per_keyframe=9)
     assert [plain.sweeps("train", i) for i in range(5)] == [9] * 5
 
@@ -172,12 +176,13 @@ def test_sweeps_of_detection_change_no_keyframe_file(tmp_path: Path) -> None:
             if path.is_file()
         }
     swept = {name for name in files[3] if "/sweeps/" in name}
-    assert len(swept) == 2 + 2 * 3  # scene 0001 is pretrained on, 0005 and 0006 are detected in
+    # Scene 0001 is pretrained on; 0005 and 0006 are detected in, from before the first keyframe.
+    assert len(swept) == 2 + 2 * 2 * 3
     keyframes = {name: content for name, content in files[3].items() if "/samples/" in name}
     assert len(keyframes) == 2 * 2 * 6
     for name, content in files[0].items():
         assert files[3][name] == content, name
-    assert len(files[3]) == len(files[0]) + 6
+    assert len(files[3]) == len(files[0]) + 12
 
 
 def test_sweeps_change_no_keyframe(drive_of_world: Callable[[int], Recording]) -> None:

@@ -141,8 +141,9 @@ def test_sizes_and_names_are_those_of_the_spec(nuscenes: Recording, kitti: Recor
     assert len(kitti.moments) == 3
     assert (nuscenes.split, kitti.name) == ("val", "08")
     first, second = nuscenes.moments
-    assert len(first.sweeps) == 0
-    assert len(second.sweeps) == 1
+    assert len(first.sweeps) == len(second.sweeps) == 1
+    (before,) = first.sweeps
+    assert before.timestamp_us == first.scan.timestamp_us - 50_000
     for moment in nuscenes.moments:
         assert tuple(p.camera for p in moment.pictures) == NUSCENES_CAMERAS
         assert all(p.pixels.shape == (84, 144, 3) for p in moment.pictures)
