@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import torch
 
-from lima_bench.common.hashing import digest
 from lima_bench.common.progress import Report, silent
 from lima_bench.common.seeds import derive_seed
 from lima_bench.datasets.detection_facts import DetectionFacts
@@ -30,18 +29,15 @@ from lima_bench.downstream.detection.frames import LoadedFrames
 from lima_bench.downstream.detection.objects import facts_of
 from lima_bench.downstream.detection.place import place
 from lima_bench.downstream.detection.settings import DetectRecipe
-from lima_bench.downstream.evaluations import Evaluations
+from lima_bench.downstream.scored_run import fit_and_score
 from lima_bench.downstream.scores.detection_result import detection_result
 from lima_bench.downstream.scores.devkit import RESULTS, check_split, judged
 from lima_bench.downstream.scores.nuscenes_detection import detection_scores
 from lima_bench.downstream.scores.result import Scores
 from lima_bench.lima import ranks
-from lima_bench.lima.checkpoint import read_meta, weights_digest
-from lima_bench.lima.loop import fit
 from lima_bench.lima.optimise import Group
 from lima_bench.lima.order import Share, Shuffled
 from lima_bench.lima.recipes import StudentSettings
-from lima_bench.lima.schedule import n_steps
 
 
 @dataclass(frozen=True)
@@ -142,46 +138,20 @@ def _train_and_score(trial: Trial, report: Report) -> Scores:
         with_maps=torch.device(trial.device).type == "cpu",
         loaded=loaded,
     )
-    steps = n_steps(recipe.length, order.steps_per_epoch)
-    evaluations = Evaluations(
-        steps=steps,
-        parts=recipe.evaluations,
-        report=recipe.report,
-        metric="map",
-        folder=trial.folder,
-        score=lambda step, counts: _score(trial, detector, step, counts=counts),
-    )
-    history = fit(
+    scores = fit_and_score(
+        trial,
+        detector,
         detector,
         batches,
-        recipe,
-        groups=_groups(detector, recipe),
-        total_steps=steps,
-        steps_per_epoch=order.steps_per_epoch,
-        folder=trial.folder,
-        seed=trial.seed,
+        order,
+        _groups(detector, recipe),
+        metric="map",
+        score=lambda step, counts: _score(trial, detector, step, counts=counts),
         report=report,
-        observe=evaluations.observe,
-        device=trial.device,
-        workers=trial.workers,
     )
-    step, scores = evaluations.reported()
-    _keep(trial, step)
-    details = {
-        **scores.details,
-        "reported_step": step,
-        "steps": steps,
-        "evaluations": evaluations.course(),
-        "final_terms": history.tail(),
-        "train_frames": len(trial.train.frames),
-        "epoch_frames": len(epoch.numbers),
-        "absent_classes": list(epoch.absent),
-        "val_frames": len(trial.val.frames),
-        "label_share_digest": digest([frame.id for frame in trial.train.frames]),
-        "checkpoint_digest": read_meta(trial.checkpoint)["digest"],
-        "weights_digest": weights_digest(detector.state_dict()),
-    }
-    return Scores(scores.scores, details)
+    _keep(trial, scores.details["reported_step"])
+    drawn = {"epoch_frames": len(epoch.numbers), "absent_classes": list(epoch.absent)}
+    return replace(scores, details={**scores.details, **drawn})
 
 
 def _groups(detector: Detector, recipe: DetectRecipe) -> Sequence[Group]:

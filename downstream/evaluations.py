@@ -9,10 +9,11 @@ import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from lima_bench.common.files import write_atomic
 from lima_bench.common.hashing import canonical_json
+from lima_bench.downstream.recipes import ScoredSettings
 from lima_bench.downstream.scores.result import Scores
 from lima_bench.lima import ranks
 
@@ -21,9 +22,8 @@ class Evaluations:
     """Scores at evenly spaced steps, the last included; kept on disk in case the run is cut.
 
     Args:
+        settings: How many times a run is scored, and whether the last score counts or the best.
         steps: Of the whole run.
-        parts: How many times it is scored, the end included.
-        report: Whether the ``last`` score counts, or the ``best``.
         metric: By which scores are compared.
         folder: Of the interrupted run.
         score: Scores the network as it is; is told the step, and whether the result may be the one
@@ -32,17 +32,16 @@ class Evaluations:
 
     def __init__(
         self,
+        settings: ScoredSettings,
         *,
         steps: int,
-        parts: int,
-        report: Literal["last", "best"],
         metric: str,
         folder: Path,
         score: Callable[[int, bool], Scores],
     ) -> None:
-        self.steps, self.report, self.metric = steps, report, metric
+        self.steps, self.report, self.metric = steps, settings.report, metric
         self.folder, self.score = folder, score
-        parts = max(parts, 1)
+        parts = max(settings.evaluations, 1)
         self.wanted = sorted({-(-steps * part // parts) for part in range(1, parts + 1)})
         self.done = {at: s for at in self.wanted if (s := self._read(at)) is not None}
 

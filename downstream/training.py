@@ -13,26 +13,22 @@ import torch
 from torch import nn
 
 from lima_bench.common.errors import UserError
-from lima_bench.common.hashing import digest
 from lima_bench.common.progress import Report
 from lima_bench.common.seeds import derive_seed
 from lima_bench.datasets.sample import Source
 from lima_bench.downstream.corrupted import with_corrupted
 from lima_bench.downstream.data import LabelledBatch, TrainBatches
 from lima_bench.downstream.evaluate import evaluate
-from lima_bench.downstream.evaluations import Evaluations
 from lima_bench.downstream.losses import segmentation_loss
 from lima_bench.downstream.recipes import DownstreamRecipe
+from lima_bench.downstream.scored_run import fit_and_score
 from lima_bench.downstream.scores.result import Scores
 from lima_bench.downstream.segment import Backing, Segmenter, load_segmenter
 from lima_bench.lima import ranks
-from lima_bench.lima.checkpoint import read_meta, weights_digest
-from lima_bench.lima.loop import fit
 from lima_bench.lima.loss import Loss
 from lima_bench.lima.optimise import Group
 from lima_bench.lima.order import Share, Shuffled
 from lima_bench.lima.recipes import StudentSettings
-from lima_bench.lima.schedule import n_steps
 
 
 @dataclass(frozen=True)
@@ -134,43 +130,17 @@ def train_and_score(
         rank=share.rank,
         with_maps=torch.device(trial.device).type == "cpu",
     )
-    steps = n_steps(recipe.length, order.steps_per_epoch)
-    evaluations = Evaluations(
-        steps=steps,
-        parts=recipe.evaluations,
-        report=recipe.report,
-        metric="miou",
-        folder=trial.folder,
-        score=lambda _, counts: _score(trial, segmenter, counts=counts),
-    )
-    history = fit(
+    return fit_and_score(
+        trial,
+        segmenter,
         Task(segmenter, recipe),
         batches,
-        recipe,
-        groups=groups,
-        total_steps=steps,
-        steps_per_epoch=order.steps_per_epoch,
-        folder=trial.folder,
-        seed=trial.seed,
+        order,
+        groups,
+        metric="miou",
+        score=lambda _, counts: _score(trial, segmenter, counts=counts),
         report=report,
-        observe=evaluations.observe,
-        device=trial.device,
-        workers=trial.workers,
     )
-    step, scores = evaluations.reported()
-    details = {
-        **scores.details,
-        "reported_step": step,
-        "steps": steps,
-        "evaluations": evaluations.course(),
-        "final_terms": history.tail(),
-        "train_frames": len(trial.train.frames),
-        "val_frames": len(trial.val.frames),
-        "label_share_digest": digest([frame.id for frame in trial.train.frames]),
-        "checkpoint_digest": read_meta(trial.checkpoint)["digest"],
-        "weights_digest": weights_digest(segmenter.state_dict()),
-    }
-    return Scores(scores.scores, details)
 
 
 def _score(trial: Trial, segmenter: Segmenter, *, counts: bool) -> Scores:

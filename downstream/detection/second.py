@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from lima_bench.common.errors import UserError
@@ -26,8 +26,8 @@ from lima_bench.downstream.detection.second_decode import found_in_frame
 from lima_bench.downstream.detection.second_losses import box_loss, classification_loss
 from lima_bench.downstream.detection.second_maps import SCORES, Group, Read, groups_of
 from lima_bench.downstream.detection.settings import SecondRecipe, SecondSettings
+from lima_bench.downstream.detection.stacked import stacked
 from lima_bench.lima.loss import Loss
-from lima_bench.lima.losses import widen
 from lima_bench.lima.tree import to_device
 
 CPU = torch.device("cpu")
@@ -102,7 +102,10 @@ class SecondHead(nn.Module):
         Raises:
             UserError: A box holds something that is no number, other than a speed of NaN.
         """
-        boxes, label, frame = _stacked(maps, truth)
+        if len(truth) != len(maps[0][SCORES]):
+            raise ValueError(f"maps of {len(maps[0][SCORES])} frames, truth of {len(truth)}")
+        objects = stacked(truth)
+        boxes, label, frame = objects.boxes, objects.label, objects.frame
         anchors = self._anchors_on(boxes.device)
         lesson = assign(boxes, label, frame, anchors)
         counts = (lesson.positive // anchors.n_anchors).bincount(minlength=len(truth))
@@ -147,25 +150,3 @@ def _branch(settings: SecondSettings, name: str, out_channels: int) -> nn.Sequen
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
         nn.init.zeros_(last.bias)
     return nn.Sequential(first, nn.BatchNorm2d(settings.branch), nn.ReLU(inplace=True), last)
-
-
-def _stacked(
-    maps: Maps, truth: Sequence[Truth]
-) -> tuple[Float[Tensor, "objects 9"], Int[Tensor, " objects"], Int[Tensor, " objects"]]:
-    """Boxes, labels and frames of all objects."""
-    if len(truth) != len(maps[0][SCORES]):
-        raise ValueError(f"maps of {len(maps[0][SCORES])} frames, truth of {len(truth)}")
-    boxes = torch.cat([widen(one.boxes) for one in truth])
-    label = torch.cat([one.label for one in truth])
-    counts = torch.tensor([len(one.label) for one in truth], device=label.device)
-    frame = torch.arange(len(truth), device=label.device).repeat_interleave(counts)
-    odd = ~boxes[:, :7].isfinite().all(1) | boxes[:, 7:].isinf().any(1)
-    if odd.any():
-        row = int(odd.nonzero()[0, 0])
-        numbers = ", ".join(f"{number:g}" for number in boxes[row].tolist())
-        raise UserError(
-            f"truth: frame {int(frame[row])} of a batch",
-            f"A box has a number that is none: {numbers}.",
-            "Mend or remove the annotation; only an unknown velocity may be NaN.",
-        )
-    return boxes, label, frame

@@ -14,7 +14,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from lima_bench.downstream.detection.anchor_sizes import AnchorSettings, published_anchors
-from lima_bench.lima.recipes import TrainSettings
+from lima_bench.downstream.recipes import ScoredSettings
 from lima_bench.lima.settings import Settings
 
 Count = Annotated[int, Field(ge=1)]
@@ -180,11 +180,10 @@ class ObjectSampling(Settings):
     min_points: Annotated[int, Field(ge=1)] = 5
 
 
-class DetectRecipe(TrainSettings):
+class DetectRecipe(ScoredSettings):
     """Settings of a detection run, whatever its head.
 
     Attributes:
-        head_lr: Learning rate of what was not pretrained; None uses the encoder's.
         sweeps: Scans before a keyframe that are added to it (mmdetection3d 9, OpenPCDet 9).
         sweep_choice: ``latest``; or ``random``, without replacement among the last ten: training
             only, since a score must not depend on chance.
@@ -197,11 +196,8 @@ class DetectRecipe(TrainSettings):
         bev: The 2D network.
         balanced: CBGS: frames are drawn so that every class has an equal share of an epoch.
         sampling: Pasting of objects; None pastes nothing.
-        report: Score of the ``last`` step, or the ``best`` mAP seen on validation.
-        evaluations: How often the validation set is scored during training, the end included.
     """
 
-    head_lr: float | None = None
     sweeps: Annotated[int, Field(ge=0)] = 9
     sweep_choice: Literal["latest", "random"] = "latest"
     near_m: Annotated[float, Field(ge=0)] = 1.0
@@ -212,8 +208,6 @@ class DetectRecipe(TrainSettings):
     bev: BevSettings = BevSettings()
     balanced: bool = True
     sampling: ObjectSampling | None = ObjectSampling()
-    report: Literal["last", "best"] = "last"
-    evaluations: Count = 1
 
 
 class CenterPointRecipe(DetectRecipe):
