@@ -89,11 +89,11 @@ class WorldSpec(DriveSettings):
 SPECS = {
     # Sweeps are read in pretraining and detection alone; elsewhere they would be most of what scans
     # take on disk.
-    "embedded": WorldSpec(nuscenes=NuScenesDrive(sweeps_per_keyframe=0)),
+    "embedded": WorldSpec(nuscenes=NuScenesDrive(sweeps_per_keyframe=0, detection_sweeps=2)),
     "smoke": WorldSpec(
         nuscenes=NuScenesDrive(
             sweeps_per_keyframe=0,
-            detection_sweeps=2,
+            detection_sweeps=1,
             train_scenes=100,
             train_keyframes=1,
             pretrain_scenes=4,

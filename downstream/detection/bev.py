@@ -12,8 +12,11 @@ from torch import Tensor, nn
 
 from lima_bench.downstream.detection.settings import BevSettings
 
-EPS, MOMENTUM = 1e-3, 0.01
-"""Of every BatchNorm; recipes do not reach them."""
+EPS = 1e-3
+"""Of every BatchNorm."""
+
+PUBLISHED_MOMENTUM = 0.01
+"""For runs of tens of thousands of steps; recipes of short ones say another."""
 
 
 class BevNetwork(nn.Module):
@@ -22,9 +25,15 @@ class BevNetwork(nn.Module):
     Args:
         in_channels: Of the map.
         settings: Widths and depths.
+        bn_momentum: Of every BatchNorm.
     """
 
-    def __init__(self, in_channels: int, settings: BevSettings) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        settings: BevSettings,
+        bn_momentum: float = PUBLISHED_MOMENTUM,
+    ) -> None:
         super().__init__()
         fine, coarse = settings.widths
         shallow, deep = settings.layers
@@ -38,6 +47,9 @@ class BevNetwork(nn.Module):
                 _normed(nn.ConvTranspose2d(coarse, settings.neck, 2, stride=2, bias=False)),
             ]
         )
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.momentum = bn_momentum
         self._initialise()
 
     def forward(
@@ -69,5 +81,5 @@ def _block(in_channels: int, width: int, stride: int, n_more: int) -> nn.Sequent
 
 
 def _normed(convolution: nn.Conv2d | nn.ConvTranspose2d) -> nn.Sequential:
-    norm = nn.BatchNorm2d(convolution.out_channels, eps=EPS, momentum=MOMENTUM)
+    norm = nn.BatchNorm2d(convolution.out_channels, eps=EPS)
     return nn.Sequential(convolution, norm, nn.ReLU(inplace=True))

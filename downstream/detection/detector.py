@@ -55,7 +55,8 @@ class Detector(nn.Module):
 
     def maps(self, voxels: Voxels) -> Maps:
         """What the head says of every cell."""
-        return self.head(self.bev(self.encoder.bird_eye(voxels)))
+        bird_eye = self.encoder.bird_eye(voxels).contiguous(memory_format=torch.channels_last)
+        return self.head(self.bev(bird_eye))
 
     @torch.no_grad()
     def found(self, voxels: Voxels) -> list[Detections]:
@@ -94,8 +95,10 @@ def load_detector(
         load_student(checkpoint, Student(encoder), student.backbone, widened="conv_input")
         torch.manual_seed(derive_seed(seed, "detector"))
         grid, depth = _grid(encoder, student, recipe)
-        bev = BevNetwork(encoder.width * depth, recipe.bev)
-        return Detector(encoder, bev, _head(bev.width, recipe, facts, grid))
+        bev = BevNetwork(encoder.width * depth, recipe.bev, recipe.bn_momentum)
+        detector = Detector(encoder, bev, _head(bev.width, recipe, facts, grid))
+    # Channels last: on a CPU dense convolutions of few channels take a quarter less time.
+    return detector.to(memory_format=torch.channels_last)
 
 
 def _head(

@@ -32,7 +32,7 @@ from lima_bench.lima.tree import to_device
 
 CPU = torch.device("cpu")
 
-EPS, MOMENTUM = 1e-3, 0.01
+EPS = 1e-3
 """Of the shared BatchNorm; those inside the branches have torch's own."""
 
 
@@ -61,7 +61,7 @@ class SecondHead(nn.Module):
         self.groups = groups_of(labels_of_groups(recipe.groups, facts), anchors.rotations)
         self.shared = nn.Sequential(
             nn.Conv2d(in_channels, settings.shared, 3, padding=1, bias=False),
-            nn.BatchNorm2d(settings.shared, eps=EPS, momentum=MOMENTUM),
+            nn.BatchNorm2d(settings.shared, eps=EPS, momentum=recipe.bn_momentum),
             nn.ReLU(inplace=True),
         )
         self.branches = nn.ModuleList(

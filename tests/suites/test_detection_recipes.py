@@ -143,14 +143,16 @@ def test_it_agrees_with_the_family_that_published_it(method: str) -> None:
         assert mine == other, field
 
 
-@pytest.mark.parametrize(("profile", "cell_m"), [("embedded", 1.6), ("smoke", 3.2)])
-def test_the_map_of_the_built_in_world(profile: str, cell_m: float) -> None:
+@pytest.mark.parametrize(
+    ("profile", "reach_m", "cell_m"), [("embedded", 38.4, 1.6), ("smoke", 51.2, 3.2)]
+)
+def test_the_map_of_the_built_in_world(profile: str, reach_m: float, cell_m: float) -> None:
     found: StudentSettings = resolved(recipes("table3", profile)[f"{profile}-voxelnet-student"])
     assert found.backbone == "voxelnet_tiny" and found.voxels.extent is not None
     extent = found.voxels.extent
     for window in BACKBONES.get(found.backbone).windows:
         extent = window.outputs(extent)
-    side = round(102.4 / cell_m)
+    side = round(2 * reach_m / cell_m)
     assert extent == (side, side, 1)
 
 
