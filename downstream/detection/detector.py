@@ -98,7 +98,7 @@ def load_detector(
         bev = BevNetwork(encoder.width * depth, recipe.bev, recipe.bn_momentum)
         detector = Detector(encoder, bev, _head(bev.width, recipe, facts, grid))
     # Channels last: on a CPU dense convolutions of few channels take a quarter less time.
-    return detector.to(memory_format=torch.channels_last)
+    return detector.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
 def _head(
