@@ -33,7 +33,10 @@ def map_tensors(change: Callable[[Tensor], Tensor], tree: T) -> T:
 
 def to_device(tree: T, device: torch.device | str) -> T:
     """A copy of `tree` with every tensor on `device`; tensors already there are shared."""
-    return map_tensors(lambda tensor: tensor.to(device, non_blocking=True), tree)
+    # Towards a CPU torch copies into pinned memory and waits for nothing: whoever reads the numbers
+    # next, without an operation on the GPU between, may read what is not there yet.
+    ahead = torch.device(device).type != "cpu"
+    return map_tensors(lambda tensor: tensor.to(device, non_blocking=ahead), tree)
 
 
 def tree_bytes(tree: Any) -> int:

@@ -33,5 +33,21 @@ def test_to_device_moves_all() -> None:
     assert moved.x.device.type == moved.rest["a"][0].device.type == "meta"
 
 
+class _Watched(torch.Tensor):
+    """Remembers how it was asked to move."""
+
+    def to(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        self.waits = not kwargs.get("non_blocking", False)
+        return super().to(*args, **kwargs)
+
+
+def test_numbers_that_come_back_to_the_cpu_are_there() -> None:
+    """A copy to a GPU may go on while the program does; one from there must have ended."""
+    for device, waits in (("cpu", True), (torch.device("cpu"), True), ("meta", False)):
+        watched = torch.ones(2).as_subclass(_Watched)
+        to_device(watched, device)
+        assert watched.waits == waits
+
+
 def test_bytes_count_tensors_and_arrays() -> None:
     assert tree_bytes(_tree()) == 2 * 4 + 3 * 4 + 4 * 8
