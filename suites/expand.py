@@ -161,27 +161,28 @@ def _guests(loaded: Loaded, known: Known) -> list[Row]:
     """A row for every adopted checkpoint that the suite does not name itself.
 
     Raises:
-        UserError: The suite gives its name to another row.
+        UserError: The suite gives the name of such a row to another one.
     """
     named = {row.adopted for row in loaded.suite.rows}
     taken = {row.id for row in loaded.suite.rows}
-    guests = [name for name in known.adopted if name not in named]
-    for name in guests:
-        if name in taken:
-            what = (
-                f"The suite has a row {name}, and so is an adopted checkpoint of the store called."
-            )
-            how = f"Rename the row, or let it be that one: adopted: {name}"
-            raise UserError(f"suite {loaded.suite.name}", what, how)
     # A suite of detectors asks each of them of an outside checkpoint.
     detectors = sorted({row.detector for row in loaded.suite.rows if row.detector})
-    if not detectors:
-        return [Row(id=name, adopted=name) for name in guests]
-    return [
-        Row(id=f"{name}-{detector}", adopted=name, detector=detector)
-        for name in guests
-        for detector in detectors
+    guests = [
+        Row(id="-".join(filter(None, (name, detector))), adopted=name, detector=detector)
+        for name in known.adopted
+        if name not in named
+        for detector in detectors or [None]
     ]
+    for guest in guests:
+        if guest.id in taken:
+            beside = f" with its detector {guest.detector}" if guest.detector else ""
+            what = (
+                f"The suite has a row {guest.id}, and so is an adopted checkpoint of the store "
+                f"called{beside}."
+            )
+            how = f"Rename the row, or let it be that one: adopted: {guest.adopted}"
+            raise UserError(f"suite {loaded.suite.name}", what, how)
+    return guests
 
 
 def _chosen(

@@ -260,6 +260,10 @@ columns:
         ("{id: a}", 'The key "method" is missing.'),
         ("{id: a, adopted: mine, student: minkunet34}", "brings its student"),
         ("{id: mine, method: random}", "has a row mine, and so is an adopted checkpoint"),
+        (
+            "{id: mine-second, method: random, detector: second}",
+            "has a row mine-second, and so is an adopted checkpoint of the store called with",
+        ),
     ],
 )
 def test_rows_that_contradict_themselves(
@@ -269,6 +273,14 @@ def test_rows_that_contradict_themselves(
     (tmp_path / "own.yaml").write_text(text + "  - {id: lp, task: linear_probe, on: nuscenes}\n")
     code, _, err = adopted("plan", "own.yaml")
     assert code == 2 and expected in err
+
+
+def test_a_suite_of_detectors_asks_each_of_them(adopted: Call) -> None:
+    found = json.loads(adopted("plan", "table3", "--only", "mine-*", "--json")[1])
+    assert {cell["row"] for cell in found["cells"]} == {"mine-centerpoint", "mine-second"}
+    assert {cell["reason"] for cell in found["cells"]} == {
+        "no bird's-eye map: minkunet_tiny is no detector's encoder, a VoxelNet is"
+    }
 
 
 def test_equal_weights_are_one_job(adopted: Call, tmp_path: Path) -> None:
