@@ -23,6 +23,7 @@ from lima_bench.datasets.nuscenes.truth import read_truth
 from lima_bench.datasets.sample import Source
 from lima_bench.downstream.detection.balance import epoch_of
 from lima_bench.downstream.detection.batches import TrainBatches
+from lima_bench.downstream.detection.database import ObjectDatabase
 from lima_bench.downstream.detection.detector import Detector, load_detector
 from lima_bench.downstream.detection.find import find
 from lima_bench.downstream.detection.frames import LoadedFrames
@@ -137,6 +138,7 @@ def _train_and_score(trial: Trial, report: Report) -> Scores:
         rank=share.rank,
         with_maps=torch.device(trial.device).type == "cpu",
         loaded=loaded,
+        database=_database(trial, loaded),
     )
     scores = fit_and_score(
         trial,
@@ -152,6 +154,12 @@ def _train_and_score(trial: Trial, report: Report) -> Scores:
     _keep(trial, scores.details["reported_step"])
     drawn = {"epoch_frames": len(epoch.numbers), "absent_classes": list(epoch.absent)}
     return replace(scores, details={**scores.details, **drawn})
+
+
+def _database(trial: Trial, loaded: LoadedFrames) -> ObjectDatabase | None:
+    """What is pasted, if the recipe pastes; read by all loading processes."""
+    sampling = trial.recipe.sampling
+    return ObjectDatabase.of(loaded, sampling, workers=trial.workers) if sampling else None
 
 
 def _groups(detector: Detector, recipe: DetectRecipe) -> Sequence[Group]:

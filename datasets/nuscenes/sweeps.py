@@ -43,7 +43,7 @@ def _sweep(root: Path, index: Index, file: int) -> Sweep:
             path,
             "This scan, which the tables name, is not here.",
             "Get the sensor files with sweeps, not those of keyframes alone; "
-            "or set the method's sweeps to 0.",
+            "or set the sweeps of the method, or of the detector's recipe, to 0.",
         )
     rows = read_scan(path, columns=5)
     return Sweep(

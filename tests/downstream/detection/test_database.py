@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from shapely.geometry import Polygon
@@ -75,6 +77,27 @@ def test_objects_with_points_enough_are_cut_out_with_their_sweeps(loaded, databa
     few = ObjectDatabase.of(loaded, many)
     assert 0 < len(few.objects.label) < len(database.objects.label)
     assert np.diff(few.starts).min() >= 61
+
+
+def test_loading_processes_change_no_bit(database, make_boxed, grid_student, recipe) -> None:
+    """Other processes read the frames: the one that asked loads none."""
+    source = make_boxed(5)
+    apart = ObjectDatabase.of(LoadedFrames(source, grid_student, recipe), PASTING, workers=2)
+    assert not source.load.__self__.loads
+    for ours, theirs in zip(
+        (*vars(database.objects).values(), *database.points, database.starts),
+        (*vars(apart.objects).values(), *apart.points, apart.starts),
+        strict=True,
+    ):
+        assert ours.dtype == theirs.dtype
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_what_a_loading_process_cannot_read_is_told(make_boxed, grid_student, recipe) -> None:
+    source = make_boxed(3)
+    bare = replace(source, load=lambda frame: replace(source.load(frame), boxes=None))
+    with pytest.raises(UserError, match="nobody annotated any"):
+        ObjectDatabase.of(LoadedFrames(bare, grid_student, recipe), PASTING, workers=1)
 
 
 def test_only_the_label_share_is_looked_at(make_boxed, grid_student, recipe) -> None:
