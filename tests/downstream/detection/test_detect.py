@@ -184,3 +184,18 @@ def test_missing_sweeps_say_what_to_do(trial_of) -> None:
     with pytest.raises(UserError, match="has none") as caught:
         detect.run(replace(trial, train=replace(trial.train, sweeps=None)))
     assert "sweeps" in caught.value.how
+
+
+def test_loading_processes_change_no_bit(trial_of) -> None:
+    assert detect.run(replace(trial_of("two"), workers=2)) == detect.run(trial_of("none"))
+
+
+@pytest.mark.filterwarnings("ignore:BatchNorm is not synchronised")
+def test_two_devices_give_one_score(trial_of, sources) -> None:
+    """Each learns from its own part of a step and asks its own frames; the first one scores all."""
+    trial = trial_of("both", batch_size=1, report="best", evaluations=2)
+    scores = detect.run(trial, devices=2)
+    assert list(scores.details["evaluations"]) == ["2", "4"]
+    kept = json.loads((trial.artifact / "results_nusc.json").read_text())
+    assert set(kept["results"]) == {frame.alias for frame in sources["val"].frames}
+    assert sum(scores.details["n_found"].values()) > 0
