@@ -105,9 +105,10 @@ def _row_meta(session: Session, taught: TaughtRow) -> RowMeta:
 
 
 def _detector_title(taught: TaughtRow) -> str:
-    """``VoxelNet + CenterPoint``."""
+    """``VoxelNet + CenterPoint``; a network that is planned only has but its id."""
     backbone, _, detector = taught.student.partition("+")
-    return f"{BACKBONES.get(backbone).title} + {TITLES[detector]}" if detector else ""
+    title = BACKBONES.get(backbone).title if backbone in BACKBONES.names() else backbone
+    return f"{title} + {TITLES[detector]}" if detector else ""
 
 
 def _stand_ins(session: Session) -> list[str]:

@@ -106,6 +106,14 @@ def test_holes_say_why(tmp_path, expanded, everything: Known, row, on, reason) -
     assert bool(cell.missing) == bool(reason)
 
 
+def test_a_planned_encoder_is_a_hole_and_breaks_no_table(tmp_path, command_line) -> None:
+    row = ", student: spvcnn, recipes: detection, detector: second"
+    text = ONE.format(row=row, on="nuscenes") + "table: {group_rows: detector}\n"
+    (tmp_path / "s.yaml").write_text(text)
+    code, out, err = command_line("show", "s.yaml", "--profile", "smoke")
+    assert (code, err) == (0, "") and "not built yet: backbone spvcnn" in out
+
+
 def test_the_default_score_of_detection_is_map(tmp_path, expanded, everything: Known) -> None:
     file = tmp_path / "s.yaml"
     file.write_text(ONE.format(row="", on="nuscenes"))
