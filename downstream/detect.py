@@ -122,8 +122,7 @@ def run(trial: Trial, *, report: Report = silent, devices: int = 1) -> Scores:
 
 def _train_and_score(trial: Trial, report: Report) -> Scores:
     recipe = trial.recipe
-    # Before the hours of training, not after them.
-    check_split(trial.kit.tables, trial.kit.split, [frame.alias for frame in trial.val.frames])
+    _check_kit(trial)
     detector = load_detector(trial.checkpoint, trial.student, recipe, trial.facts, seed=trial.seed)
     share = Share(recipe.batch_size, ranks.rank(), ranks.world_size())
     loaded = LoadedFrames(trial.train, trial.student, recipe)
@@ -154,6 +153,18 @@ def _train_and_score(trial: Trial, report: Report) -> Scores:
     _keep(trial, scores.details["reported_step"])
     drawn = {"epoch_frames": len(epoch.numbers), "absent_classes": list(epoch.absent)}
     return replace(scores, details={**scores.details, **drawn})
+
+
+def _check_kit(trial: Trial) -> None:
+    """Look at what the score needs before the hours of training, not after them.
+
+    Raises:
+        UserError: The official kit does not take these frames, or they hold nothing to find.
+    """
+    frames = [frame.alias for frame in trial.val.frames]
+    # The truth is kept for scoring. Further ranks may never need it.
+    samples = trial.truth.samples if ranks.rank() == 0 else frames
+    check_split(trial.kit.tables, trial.kit.split, samples)
 
 
 def _database(trial: Trial, loaded: LoadedFrames) -> ObjectDatabase | None:

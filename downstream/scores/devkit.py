@@ -82,7 +82,7 @@ def write_results(
 
 
 def check_split(tables: Path, split: str, samples: Collection[str]) -> None:
-    """Check that the kit would score exactly these frames.
+    """Check that the kit would score exactly these frames, and find the maps that it opens.
 
     Args:
         tables: Folder of the tables of one version, in the data root.
@@ -90,8 +90,10 @@ def check_split(tables: Path, split: str, samples: Collection[str]) -> None:
         samples: Sample tokens of the scored frames.
 
     Raises:
-        UserError: The kit does not take this split with this version, or its frames are others.
+        UserError: The kit does not take this split with this version, its frames are others, or a
+            map is not here.
     """
+    _check_maps(tables)
     scenes = frozenset(_scenes(tables, split))
     tokens = dict(read_table(tables, "scene", lambda r: (r["name"], r["token"])))
     wanted = {tokens[name] for name in scenes if name in tokens}
@@ -228,6 +230,22 @@ def _scenes(tables: Path, split: str) -> list[str]:
             f"Its own splits are {', '.join(SUFFIX_OF)}; others are lists of scenes in this file.",
         )
     return scenes
+
+
+def _check_maps(tables: Path) -> None:
+    """Check that every file of the map table is there, which nobody but the kit would miss.
+
+    Raises:
+        UserError: One is not.
+    """
+    named = read_table(tables, "map", lambda r: r["filename"])
+    lost = [name for name in named if not (tables.parent / name).is_file()]
+    if lost:
+        raise UserError(
+            tables.parent / lost[0],
+            f"{len(lost)} of {len(named)} maps are not here, and the official kit opens them all.",
+            "Unpack the folder maps/ of the metadata beside the tables.",
+        )
 
 
 @contextmanager

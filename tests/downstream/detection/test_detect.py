@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -177,6 +178,20 @@ def test_frames_without_boxes_teach_nothing(trial_of) -> None:
 
     with pytest.raises(UserError, match="nothing to learn"):
         detect.run(replace(trial, train=replace(trial.train, load=bare)))
+
+
+def test_what_cannot_be_scored_is_told_before_training(trial_of, root, tmp_path) -> None:
+    """Tables of which the kit misses something, with frames that can be trained on."""
+    trial, version = trial_of("early"), root / "v1.0-synth"
+    tables = tmp_path / "part" / version.name
+    shutil.copytree(version, tables)
+    kit = Kit(tables, trial.kit.split)
+    with pytest.raises(UserError, match="1 of 1 maps are not here"):
+        detect.run(replace(trial, kit=kit), report=_stop_after(1))
+    shutil.copytree(root / "maps", tables.parent / "maps")
+    (tables / "sample_annotation.json").write_text("[]")
+    with pytest.raises(UserError, match="No object of a class is annotated"):
+        detect.run(replace(trial, kit=kit), report=_stop_after(1))
 
 
 def test_missing_sweeps_say_what_to_do(trial_of) -> None:

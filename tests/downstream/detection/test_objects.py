@@ -40,6 +40,21 @@ def test_no_annotation_at_all_is_told(make_boxed, facts) -> None:
     assert caught.value.where == "frame a/1"
 
 
+@pytest.mark.parametrize("part", ["centre", "size", "yaw"])
+def test_boxes_that_lie_nowhere_are_refused(make_boxed, facts, part) -> None:
+    """They would be in no grid and so be lost in silence."""
+    source = make_boxed()
+    sample = source.load(source.frames[1])
+    values = getattr(sample.boxes, part).astype(float).copy()
+    values[5] = np.nan  # the cone, which no sensor has hit
+    boxes = replace(sample.boxes, **{part: values})
+    assert len(objects_of(replace(sample, boxes=boxes), facts).label) == 4
+    values[1] = np.nan
+    with pytest.raises(UserError, match="1 of its boxes have numbers that are none") as caught:
+        objects_of(replace(sample, boxes=boxes), facts)
+    assert caught.value.where == "frame a/1"
+
+
 def test_a_card_without_classes_of_boxes_is_told(make_boxed) -> None:
     card = make_boxed().card.model_copy(update={"detection": None})
     with pytest.raises(UserError, match="which classes of boxes"):
