@@ -171,7 +171,7 @@ def _guests(loaded: Loaded, known: Known) -> list[Row]:
         Row(id="-".join(filter(None, (name, detector))), adopted=name, detector=detector)
         for name in known.adopted
         if name not in named
-        for detector in detectors or [None]
+        for detector in detectors or (None,)
     ]
     for guest in guests:
         if guest.id in taken:

@@ -184,6 +184,7 @@ class DetectRecipe(ScoredSettings):
     """Settings of a detection run, whatever its head.
 
     Attributes:
+        bn_momentum: Of the 2D network, of SECOND's shared layer, and of an encoder that takes one.
         sweeps: Scans before a keyframe that are added to it (mmdetection3d 9, OpenPCDet 9).
         sweep_choice: ``latest``; or ``random``, without replacement among the last ten: training
             only, since a score must not depend on chance.
@@ -198,6 +199,7 @@ class DetectRecipe(ScoredSettings):
         sampling: Pasting of objects; None pastes nothing.
     """
 
+    bn_momentum: float = 0.01
     sweeps: Annotated[int, Field(ge=0)] = 9
     sweep_choice: Literal["latest", "random"] = "latest"
     near_m: Annotated[float, Field(ge=0)] = 1.0
