@@ -52,7 +52,7 @@ def cell_obstacle(chain: Chain, row: Row, column: Column) -> str:
 def _no_detector(chain: Chain, row: Row, column: Column) -> str:
     """Why no boxes can be found with the row's backbone."""
     if not chain.known.datasets[str(column.on)].boxed:
-        return f"no boxes: nothing says what counts as a detection on {column.on}"
+        return f"no boxes: no card says what a detection on {column.on} is, or no kit scores it"
     if not chain.detector(row):
         return "no detector: neither the row nor the suite names one"
     backbone = chain.student(row)["backbone"]
