@@ -94,7 +94,7 @@ ONE = (
         (", detector: second", "nuscenes", "no bird's-eye map: minkunet_tiny"),
         (", student: voxelnet", "nuscenes", "no detector: neither the row nor the suite"),
         (", student: voxelnet, detector: second", "nuscenes", "no recipe: its recipe set asks no"),
-        (", recipes: detection, detector: second", "waymo", "no boxes: no card says what a detection"),
+        (", recipes: detection, detector: second", "waymo", "no boxes: no card says what a"),
         (", recipes: detection, detector: second", "nuscenes", ""),
     ],
 )
