@@ -14,7 +14,7 @@ from torch import Tensor
 
 from benchmarks.rows import Row, interleave
 from lima_bench.downstream.detection.boxes import Truth
-from lima_bench.downstream.detection.centerpoint_targets import build_targets
+from lima_bench.downstream.detection.centerpoint.targets import build_targets
 from lima_bench.downstream.detection.head import MapGrid
 from lima_bench.downstream.detection.settings import CenterPointSettings
 

@@ -15,10 +15,10 @@ from lima_bench.common.seeds import derive_seed
 from lima_bench.datasets.detection_facts import DetectionFacts
 from lima_bench.downstream.detection.bev import BevNetwork
 from lima_bench.downstream.detection.boxes import DetectionBatch, Detections
-from lima_bench.downstream.detection.centerpoint import CenterPointHead
+from lima_bench.downstream.detection.centerpoint.head import CenterPointHead
 from lima_bench.downstream.detection.head import Head, MapGrid, Maps
 from lima_bench.downstream.detection.inputs import detector_student, n_inputs
-from lima_bench.downstream.detection.second import SecondHead
+from lima_bench.downstream.detection.second.head import SecondHead
 from lima_bench.downstream.detection.settings import (
     CenterPointRecipe,
     DetectRecipe,

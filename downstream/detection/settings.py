@@ -13,7 +13,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from lima_bench.downstream.detection.anchor_sizes import AnchorSettings, published_anchors
+from lima_bench.downstream.detection.second.anchor_sizes import AnchorSettings, published_anchors
 from lima_bench.downstream.recipes import ScoredSettings
 from lima_bench.lima.settings import Settings
 

@@ -311,7 +311,7 @@ FACTS = NuScenes.card.detection
 
 
 def our_head(cfg):
-    from lima_bench.downstream.detection.centerpoint import CenterPointHead
+    from lima_bench.downstream.detection.centerpoint.head import CenterPointHead
     from lima_bench.downstream.detection.head import MapGrid
     from lima_bench.downstream.detection.settings import CenterPointRecipe, CenterPointSettings
 

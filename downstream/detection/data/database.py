@@ -1,0 +1,181 @@
+"""Objects of the label share, cut out to be pasted into other frames of it (GT sampling).
+
+LoadedFrames -> `ObjectDatabase`; its `paste` fills a training frame up. Source: SECOND, as
+mmdetection3d and OpenPCDet have it (detection 3.6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from lima_bench.common.errors import unknown_name
+from lima_bench.datasets.detection_facts import DetectionFacts
+from lima_bench.datasets.sample import Bool, Float32, Int64
+from lima_bench.downstream.detection.boxes import Objects
+from lima_bench.downstream.detection.data.frames import LoadedFrames
+from lima_bench.downstream.detection.data.sweeps import SweptPoints, drawn
+from lima_bench.downstream.detection.rotated import overlap_matrix
+from lima_bench.downstream.detection.settings import ObjectSampling
+
+_FLAT = (0, 1, 3, 4, 6)
+"""Columns of a box seen from above: x, y, length, width, yaw."""
+
+
+@dataclass(frozen=True)
+class ObjectDatabase:
+    """Objects with the points in their boxes, each where it was in its own LiDAR frame.
+
+    Attributes:
+        objects: Of all frames, frame after frame.
+        points: Inside all boxes, object after object, ages and intensities as they are fed.
+        starts: (B + 1,) points ``starts[b]:starts[b + 1]`` are those of object b.
+        wanted: By label, up to how many objects a frame is filled.
+    """
+
+    objects: Objects
+    points: SweptPoints
+    starts: Int64
+    wanted: Mapping[int, int]
+
+    @classmethod
+    def of(cls, loaded: LoadedFrames, sampling: ObjectSampling) -> ObjectDatabase:
+        """Cut out every object of the label share that has points enough, of its sweeps too.
+
+        The latest sweeps are looked at, whichever training draws. A point takes 20 bytes: some
+        hundred MB for 20 % of nuScenes with ten scans a frame.
+
+        Args:
+            loaded: The label share; nothing else is looked at.
+            sampling: Which classes, and how many points an object must have.
+
+        Raises:
+            UserError: A class is none of the card's, or a frame cannot be read.
+        """
+        wanted = _wanted(sampling, loaded.facts)
+        latest = loaded.recipe.model_copy(update={"sweep_choice": "latest"})
+        still, crops = np.random.default_rng(0), []
+        for frame in loaded.source.frames:
+            one = loaded.at(frame)
+            useful = _rows(one.objects, np.isin(one.objects.label, list(wanted)))
+            crops.append(_cut(drawn(one.scans, latest, still), useful, sampling.min_points))
+        sizes = np.concatenate([[0], *(sizes for _, _, sizes in crops)]).astype(np.int64)
+        return cls(
+            objects=joined([objects for objects, _, _ in crops]),
+            points=_stacked([points for _, points, _ in crops]),
+            starts=np.cumsum(sizes),
+            wanted=wanted,
+        )
+
+    def paste(
+        self, points: SweptPoints, objects: Objects, rng: np.random.Generator
+    ) -> tuple[SweptPoints, Objects]:
+        """Fill a frame up with objects that touch none that is there, seen from above.
+
+        Of each class as many are drawn as the frame lacks; those that would collide are left out,
+        so that there may be fewer. What the frame shows inside a pasted box makes room for it.
+
+        Args:
+            points: Of the frame, before augmentation.
+            objects: In it.
+            rng: Source of the choice.
+        """
+        rows = self._fitting(self._drawn(objects, rng), objects)
+        if not len(rows):
+            return points, objects
+        pasted = _rows(self.objects, rows)
+        covered = np.zeros(len(points.points), dtype=bool)
+        for inner in inside(points.points, pasted.boxes):
+            covered[inner] = True
+        own = SweptPoints(*(column[~covered] for column in points))
+        crops = [self._points_of(row) for row in rows.tolist()]
+        return _stacked([own, *crops]), joined([objects, pasted])
+
+    def _points_of(self, row: int) -> SweptPoints:
+        own = slice(int(self.starts[row]), int(self.starts[row + 1]))
+        return SweptPoints(*(column[own] for column in self.points))
+
+    def _drawn(self, objects: Objects, rng: np.random.Generator) -> Int64:
+        """Candidates: of each class what the frame lacks, as far as there are so many."""
+        chosen = [np.zeros(0, dtype=np.int64)]
+        for label, count in self.wanted.items():
+            known = np.flatnonzero(self.objects.label == label)
+            lacking = min(count - int((objects.label == label).sum()), len(known))
+            if lacking > 0:
+                chosen.append(rng.choice(known, lacking, replace=False))
+        return np.concatenate(chosen)
+
+    def _fitting(self, rows: Int64, objects: Objects) -> Int64:
+        """Those candidates that overlap neither the frame's objects nor earlier candidates."""
+        if not len(rows):
+            return rows
+        boxes = np.concatenate([objects.boxes, self.objects.boxes[rows]])
+        flat = torch.from_numpy(np.ascontiguousarray(boxes[:, _FLAT]))
+        meets = (overlap_matrix(flat[len(objects.label) :], flat) > 0).numpy()
+        there = np.arange(len(flat)) < len(objects.label)
+        for place in range(len(rows)):
+            if not (meets[place] & there).any():
+                there[len(objects.label) + place] = True
+        fitting: Int64 = rows[there[len(objects.label) :]]
+        return fitting
+
+
+def inside(points: Float32, boxes: Float32) -> list[Int64]:
+    """For each box (B, 9), the rows of the points (N, 3) in it, faces included."""
+    # Here, because the compiler loads slowly.
+    from lima_bench.datasets.nuscenes.inside import mark_inside
+
+    exact, table = points.astype(np.float64), boxes.astype(np.float64)
+    turn = np.stack((np.cos(table[:, 6]), np.sin(table[:, 6])), axis=1)
+    found = []
+    for box in range(len(table)):
+        hit = np.zeros(len(exact), dtype=bool)
+        one = slice(box, box + 1)
+        centre, reach = table[one, :3].copy(), table[one, 3:6] / 2
+        mark_inside(exact, centre, reach, turn[one], hit)
+        found.append(np.flatnonzero(hit))
+    return found
+
+
+def joined(parts: Sequence[Objects]) -> Objects:
+    """All objects of the parts, in order."""
+    return Objects(
+        np.concatenate([part.boxes for part in parts]),
+        np.concatenate([part.label for part in parts]),
+        np.concatenate([part.n_points for part in parts]),
+    )
+
+
+def _wanted(sampling: ObjectSampling, facts: DetectionFacts) -> dict[int, int]:
+    """Counts by label, in the order of labels.
+
+    Raises:
+        UserError: A class is none of the card's.
+    """
+    for name in sampling.counts:
+        if name not in facts.names:
+            raise unknown_name("recipe: sampling.counts", "class of boxes", name, facts.names)
+    by_label = {label: sampling.counts.get(name, 0) for label, name in enumerate(facts.names)}
+    return {label: count for label, count in by_label.items() if count}
+
+
+def _cut(
+    points: SweptPoints, objects: Objects, min_points: int
+) -> tuple[Objects, SweptPoints, Int64]:
+    """Objects with points enough, their points one object after the other, and how many."""
+    rows = inside(points.points, objects.boxes)
+    sizes = np.array([len(inner) for inner in rows], dtype=np.int64)
+    kept = np.flatnonzero(sizes >= min_points)
+    own = np.concatenate([np.zeros(0, dtype=np.int64), *(rows[number] for number in kept)])
+    return _rows(objects, kept), SweptPoints(*(column[own] for column in points)), sizes[kept]
+
+
+def _rows(objects: Objects, which: Int64 | Bool) -> Objects:
+    return Objects(objects.boxes[which], objects.label[which], objects.n_points[which])
+
+
+def _stacked(parts: Sequence[SweptPoints]) -> SweptPoints:
+    return SweptPoints(*(np.concatenate(column) for column in zip(*parts, strict=True)))
