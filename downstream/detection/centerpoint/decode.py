@@ -1,7 +1,7 @@
 """What CenterPoint's maps say: maps of a group -> peaks -> boxes -> those that NMS leaves.
 
-Offers `found_in`, `best_first` and `FLAT`. Without picking local maxima: what a peak's neighbours
-say is left to NMS (detection 3.5).
+Offers `found_in`. Without picking local maxima: what the neighbours of a peak say is left to NMS
+(detection 3.5).
 """
 
 from __future__ import annotations
@@ -12,15 +12,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from lima_bench.downstream.detection.boxes import Detections
+from lima_bench.downstream.detection.boxes import FOOTPRINT, Detections
 from lima_bench.downstream.detection.centerpoint.code import BRANCHES, decode
 from lima_bench.downstream.detection.head import MapGrid
+from lima_bench.downstream.detection.ranked import real
 from lima_bench.downstream.detection.rotated import circle_nms, rotated_nms
 from lima_bench.downstream.detection.settings import CenterPointSettings
 from lima_bench.lima.losses import widen
-
-FLAT = (0, 1, 3, 4, 6)
-"""Columns of a box seen from above: x, y, length, width, yaw."""
 
 
 def found_in(
@@ -45,20 +43,11 @@ def found_in(
     score, channel, row, column = _peaks(maps["heatmap"], settings)
     code = torch.cat([widen(maps[name])[:, row, column].T for name in BRANCHES], 1)
     boxes = decode(code, row, column, grid)
-    real = boxes.isfinite().all(1) & (boxes[:, 3:6] > 0).all(1)
-    near = (boxes[:, :3].abs() <= boxes.new_tensor(settings.centre_m)).all(1)
+    kept = real(boxes) & (boxes[:, :3].abs() <= boxes.new_tensor(settings.centre_m)).all(1)
     label = channel.new_tensor(labels)[channel]
-    boxes, score, label = (one[real & near] for one in (boxes, score, label))
-    kept = _thinned(boxes, score, group, settings)
-    return Detections(boxes[kept], score[kept], label[kept])
-
-
-def best_first(parts: Sequence[Detections]) -> Detections:
-    """What was found in all groups of a frame as one, sorted; equal scores by group."""
-    score = torch.cat([one.score for one in parts])
-    order = score.argsort(descending=True, stable=True)
-    boxes, label = torch.cat([one.boxes for one in parts]), torch.cat([one.label for one in parts])
-    return Detections(boxes[order], score[order], label[order])
+    boxes, score, label = (one[kept] for one in (boxes, score, label))
+    stay = _thinned(boxes, score, group, settings)
+    return Detections(boxes[stay], score[stay], label[stay])
 
 
 def _peaks(
@@ -90,4 +79,4 @@ def _thinned(
     boxes, score = boxes[: nms.before], score[: nms.before]
     if nms.kind == "circle":
         return circle_nms(boxes[:, :2], score, nms.squared_m[group], nms.after)
-    return rotated_nms(boxes[:, FLAT], score, nms.iou, nms.after)
+    return rotated_nms(boxes[:, FOOTPRINT], score, nms.iou, nms.after)

@@ -43,8 +43,7 @@ def within(objects: Objects, bounds: GridBounds) -> Objects:
     """Those whose middle lies in the grid, seen from above; heights do not count."""
     lower, upper = np.array(bounds.lower[:2]), np.array(bounds.upper[:2])
     middle = objects.boxes[:, :2]
-    kept = ((middle >= lower) & (middle < upper)).all(axis=1)
-    return Objects(objects.boxes[kept], objects.label[kept], objects.n_points[kept])
+    return objects.only(((middle >= lower) & (middle < upper)).all(axis=1))
 
 
 def wrapped(yaw: Float64) -> Float64:

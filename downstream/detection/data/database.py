@@ -14,15 +14,12 @@ import torch
 
 from lima_bench.common.errors import unknown_name
 from lima_bench.datasets.detection_facts import DetectionFacts
-from lima_bench.datasets.sample import Bool, Float32, Int64
-from lima_bench.downstream.detection.boxes import Objects
+from lima_bench.datasets.sample import Float32, Int64
+from lima_bench.downstream.detection.boxes import FOOTPRINT, Objects
 from lima_bench.downstream.detection.data.frames import LoadedFrames
-from lima_bench.downstream.detection.data.sweeps import SweptPoints, drawn
+from lima_bench.downstream.detection.data.sweeps import SweptPoints, drawn, one_cloud
 from lima_bench.downstream.detection.rotated import overlap_matrix
 from lima_bench.downstream.detection.settings import ObjectSampling
-
-_FLAT = (0, 1, 3, 4, 6)
-"""Columns of a box seen from above: x, y, length, width, yaw."""
 
 
 @dataclass(frozen=True)
@@ -60,12 +57,12 @@ class ObjectDatabase:
         still, crops = np.random.default_rng(0), []
         for frame in loaded.source.frames:
             one = loaded.at(frame)
-            useful = _rows(one.objects, np.isin(one.objects.label, list(wanted)))
+            useful = one.objects.only(np.isin(one.objects.label, list(wanted)))
             crops.append(_cut(drawn(one.scans, latest, still), useful, sampling.min_points))
         sizes = np.concatenate([[0], *(sizes for _, _, sizes in crops)]).astype(np.int64)
         return cls(
             objects=joined([objects for objects, _, _ in crops]),
-            points=_stacked([points for _, points, _ in crops]),
+            points=one_cloud([points for _, points, _ in crops]),
             starts=np.cumsum(sizes),
             wanted=wanted,
         )
@@ -86,17 +83,15 @@ class ObjectDatabase:
         rows = self._fitting(self._drawn(objects, rng), objects)
         if not len(rows):
             return points, objects
-        pasted = _rows(self.objects, rows)
+        pasted = self.objects.only(rows)
         covered = np.zeros(len(points.points), dtype=bool)
         for inner in inside(points.points, pasted.boxes):
             covered[inner] = True
-        own = SweptPoints(*(column[~covered] for column in points))
         crops = [self._points_of(row) for row in rows.tolist()]
-        return _stacked([own, *crops]), joined([objects, pasted])
+        return one_cloud([points.only(~covered), *crops]), joined([objects, pasted])
 
     def _points_of(self, row: int) -> SweptPoints:
-        own = slice(int(self.starts[row]), int(self.starts[row + 1]))
-        return SweptPoints(*(column[own] for column in self.points))
+        return self.points.only(slice(int(self.starts[row]), int(self.starts[row + 1])))
 
     def _drawn(self, objects: Objects, rng: np.random.Generator) -> Int64:
         """Candidates: of each class what the frame lacks, as far as there are so many."""
@@ -113,7 +108,7 @@ class ObjectDatabase:
         if not len(rows):
             return rows
         boxes = np.concatenate([objects.boxes, self.objects.boxes[rows]])
-        flat = torch.from_numpy(np.ascontiguousarray(boxes[:, _FLAT]))
+        flat = torch.from_numpy(np.ascontiguousarray(boxes[:, FOOTPRINT]))
         meets = (overlap_matrix(flat[len(objects.label) :], flat) > 0).numpy()
         there = np.arange(len(flat)) < len(objects.label)
         for place in range(len(rows)):
@@ -145,7 +140,6 @@ def joined(parts: Sequence[Objects]) -> Objects:
     return Objects(
         np.concatenate([part.boxes for part in parts]),
         np.concatenate([part.label for part in parts]),
-        np.concatenate([part.n_points for part in parts]),
     )
 
 
@@ -170,12 +164,4 @@ def _cut(
     sizes = np.array([len(inner) for inner in rows], dtype=np.int64)
     kept = np.flatnonzero(sizes >= min_points)
     own = np.concatenate([np.zeros(0, dtype=np.int64), *(rows[number] for number in kept)])
-    return _rows(objects, kept), SweptPoints(*(column[own] for column in points)), sizes[kept]
-
-
-def _rows(objects: Objects, which: Int64 | Bool) -> Objects:
-    return Objects(objects.boxes[which], objects.label[which], objects.n_points[which])
-
-
-def _stacked(parts: Sequence[SweptPoints]) -> SweptPoints:
-    return SweptPoints(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    return objects.only(kept), points.only(own), sizes[kept]

@@ -52,4 +52,4 @@ def objects_of(sample: Sample, facts: DetectionFacts) -> Objects:
     label = np.array([facts.label_of.get(name, -1) for name in boxes.category], dtype=np.int64)
     kept = np.flatnonzero((label >= 0) & (boxes.n_points + boxes.n_radar > 0))
     columns = np.column_stack([boxes.centre, boxes.size, boxes.yaw, boxes.velocity])
-    return Objects(columns[kept].astype(np.float32), label[kept], boxes.n_points[kept])
+    return Objects(columns[kept].astype(np.float32), label[kept])

@@ -1,7 +1,7 @@
 """A keyframe's scan and those before it as one cloud: Source -> `SweptPoints`.
 
-Offers `swept`, and its two halves for those who come back to a frame: `scans_of` (reads) and
-`drawn` (chooses).
+Offers `SweptPoints`, `swept`, its two halves for those who come back to a frame (`scans_of` reads,
+`drawn` chooses), and `one_cloud`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 from lima_bench.common.errors import UserError
 from lima_bench.datasets.rigid import apply, inverse
-from lima_bench.datasets.sample import Bool, Float32, Float64, Frame, Sample, Source, Sweep
+from lima_bench.datasets.sample import Bool, Float32, Float64, Frame, Int64, Sample, Source, Sweep
 from lima_bench.downstream.detection.settings import DetectRecipe
 
 DRAWN_FROM = 10
@@ -33,6 +33,10 @@ class SweptPoints(NamedTuple):
     points: Float32
     intensity: Float32
     lag_s: Float32
+
+    def only(self, rows: Int64 | Bool | slice) -> SweptPoints:
+        """Some of them, by number, by mark or from one to another."""
+        return SweptPoints(*(column[rows] for column in self))
 
 
 def swept(
@@ -101,7 +105,11 @@ def drawn(
     if len(sweeps) > settings.sweeps and settings.sweep_choice == "random":
         chosen = np.sort(rng.choice(len(sweeps), settings.sweeps, replace=False))
         sweeps = [sweeps[number] for number in chosen]
-    parts = [own, *sweeps[: settings.sweeps]]
+    return one_cloud([own, *sweeps[: settings.sweeps]])
+
+
+def one_cloud(parts: Sequence[SweptPoints]) -> SweptPoints:
+    """The points of all parts, in order."""
     return SweptPoints(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 

@@ -12,8 +12,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from lima_bench.downstream.detection.boxes import Detections
-from lima_bench.downstream.detection.centerpoint.decode import FLAT, best_first
+from lima_bench.downstream.detection.boxes import FOOTPRINT, Detections
+from lima_bench.downstream.detection.ranked import best_first, real
+from lima_bench.downstream.detection.rotated import rotated_nms
 from lima_bench.downstream.detection.second.anchors import AnchorGrid
 from lima_bench.downstream.detection.second.code import decode
 from lima_bench.downstream.detection.second.maps import Group, Read
@@ -56,18 +57,14 @@ def _of_class(
     settings: SecondSettings,
 ) -> Detections:
     """What is found of one class of a group, best first."""
-    # Here, since compiling its loops is no business of training.
-    from lima_bench.downstream.detection.rotated import rotated_nms
-
     score = widen(read.logits[frame, :, number]).sigmoid().flatten().float()
     at = (score >= settings.score).nonzero()[:, 0]
     at = at[score[at].argsort(descending=True, stable=True)[: settings.nms.before]]
     boxes = _boxes(group, read, frame, at, anchors)
-    # A network that just began may say infinite or vanishing sizes; the metric takes neither.
-    sound = boxes.isfinite().all(1) & (boxes[:, 3:6] > 0).all(1)
-    boxes, score = boxes[sound], score[at[sound]]
-    kept = rotated_nms(boxes[:, FLAT], score, settings.nms.iou, settings.nms.after)
-    return Detections(boxes[kept], score[kept], torch.full_like(kept, group.labels[number]))
+    kept = real(boxes)
+    boxes, score = boxes[kept], score[at[kept]]
+    stay = rotated_nms(boxes[:, FOOTPRINT], score, settings.nms.iou, settings.nms.after)
+    return Detections(boxes[stay], score[stay], torch.full_like(stay, group.labels[number]))
 
 
 def _boxes(

@@ -23,7 +23,7 @@ def _objects(seed: int, n: int = 7) -> Objects:
     ]
     boxes = np.column_stack(columns).astype(np.float32)
     boxes[::3, 7:] = np.nan
-    return Objects(boxes, np.arange(n), np.arange(n) + 5)
+    return Objects(boxes, np.arange(n))
 
 
 def _corners(boxes: np.ndarray) -> np.ndarray:
@@ -49,7 +49,6 @@ def test_moved_corners_are_corners_of_the_moved(seed: int) -> None:
     np.testing.assert_allclose(_corners(after.boxes), expected, atol=1e-4)
     assert (-np.pi <= after.boxes[:, 6]).all() and (after.boxes[:, 6] <= np.pi).all()
     assert after.boxes.dtype == np.float32
-    np.testing.assert_array_equal(after.n_points, objects.n_points)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -60,7 +59,7 @@ def test_velocities_go_where_the_object_goes(seed: int) -> None:
     later = objects.boxes.copy()
     later[:, :2] += later[:, 7:]
     known = ~np.isnan(later[:, 7])
-    now, then = moved(objects, motion).boxes, moved(Objects(later, *[objects.label] * 2), motion)
+    now, then = moved(objects, motion).boxes, moved(Objects(later, objects.label), motion)
     np.testing.assert_allclose(
         (now[:, :2] + now[:, 7:])[known], then.boxes[known, :2], rtol=1e-5, atol=1e-4
     )
@@ -78,7 +77,7 @@ def test_both_kinds_of_motion_were_looked_at() -> None:
 def test_a_mirror_turns_headings_over() -> None:
     boxes = np.zeros((1, 9), dtype=np.float32)
     boxes[0, 3:7] = 4, 2, 1, 0.3
-    one = Objects(boxes, np.zeros(1, np.int64), np.ones(1, np.int64))
+    one = Objects(boxes, np.zeros(1, np.int64))
     assert moved(one, np.diag([1.0, -1, 1, 1])).boxes[0, 6] == pytest.approx(-0.3)
     assert moved(one, np.diag([-1.0, 1, 1, 1])).boxes[0, 6] == pytest.approx(np.pi - 0.3)
     assert moved(one, np.diag([-1.0, -1, 1, 1])).boxes[0, 6] == pytest.approx(0.3 - np.pi)
@@ -89,11 +88,10 @@ def test_the_grid_keeps_what_has_its_middle_in_it() -> None:
     boxes[:, 0] = -10, -10.01, 9.99, 10, 0
     boxes[:, 1] = 0, 0, 0, 0, 12
     boxes[:, 2] = 99  # heights do not count
-    objects = Objects(boxes, np.arange(5), np.arange(5))
+    objects = Objects(boxes, np.arange(5))
     bounds = GridBounds(lower=(-10, -10, -1), upper=(10, 10, 1))
     kept = within(objects, bounds)
     np.testing.assert_array_equal(kept.label, [0, 2])
-    np.testing.assert_array_equal(kept.n_points, [0, 2])
 
 
 def test_angles_are_wrapped() -> None:

@@ -15,7 +15,7 @@ from lima_bench.downstream.detection.data.sweeps import SweptPoints, drawn
 from lima_bench.downstream.detection.settings import ObjectSampling
 from lima_bench.lima.order import Share, Shuffled
 
-NOTHING = Objects(np.zeros((0, 9), np.float32), np.zeros(0, np.int64), np.zeros(0, np.int64))
+NOTHING = Objects(np.zeros((0, 9), np.float32), np.zeros(0, np.int64))
 PASTING = ObjectSampling(counts={"car": 6, "person": 2, "cone": 0}, min_points=5)
 
 

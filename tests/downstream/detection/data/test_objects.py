@@ -18,7 +18,6 @@ def test_classes_that_any_sensor_has_hit(make_boxed, facts) -> None:
     objects = objects_of(sample, facts)
     # Debris is no class; the cone has neither a LiDAR nor a RADAR point, the child one of RADAR.
     np.testing.assert_array_equal(objects.label, [0, 0, 1, 1])
-    np.testing.assert_array_equal(objects.n_points, [30, 40, 12, 0])
     assert objects.boxes.shape == (4, len(COLUMNS)) and objects.boxes.dtype == np.float32
     np.testing.assert_allclose(
         objects.boxes[0], [6.0, 2.0, 0.0, 4.0, 2.0, 1.5, 0.4, 1.0, 2.0], rtol=1e-6, atol=1e-6
