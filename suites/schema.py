@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -225,9 +226,9 @@ class Splits(Part):
 
 
 class RecipeSet(Part):
-    """Recipe names: what the student is, and how it is taught and asked.
+    """Recipe names by kind: what the student is, how it is taught and asked; a detector is a kind.
 
-    A task without a recipe is not asked of the rows that use the set.
+    A task or detector without a recipe is not asked of the rows that use the set.
     """
 
     student: str
@@ -236,6 +237,15 @@ class RecipeSet(Part):
     finetune: str | None = None
     centerpoint: str | None = None
     second: str | None = None
+
+
+def _kind(value: str) -> str:
+    if value not in RecipeSet.model_fields:
+        raise ValueError(f"a recipe is of one of the kinds {', '.join(RecipeSet.model_fields)}")
+    return value
+
+
+RecipeKind = Annotated[str, AfterValidator(_kind)]
 
 
 class Profile(Part):
@@ -309,7 +319,7 @@ class RecipeFile(Part):
     schema_: Annotated[Literal[1], Field(alias="schema")]
     name: Identifier
     title: str
-    kind: Literal["student", "pretrain", "linear_probe", "finetune", "centerpoint", "second"]
+    kind: RecipeKind
     source: str = ""
     settings: dict[str, Any]
     when: tuple[Rule, ...] = ()

@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from lima_bench.downstream.detection.centerpoint.settings import CenterPointSettings
 from lima_bench.downstream.detection.head import MapGrid
-from lima_bench.downstream.detection.settings import CenterPointSettings
 
 BRANCHES = {"offset": 2, "height": 1, "size": 3, "rotation": 2, "velocity": 2}
 """Maps of a group beside its heat map, with their channels."""

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from lima_bench.downstream.detection.boxes import FOOTPRINT, Detections
 from lima_bench.downstream.detection.centerpoint.code import BRANCHES, decode
+from lima_bench.downstream.detection.centerpoint.settings import CenterPointSettings
 from lima_bench.downstream.detection.head import MapGrid
 from lima_bench.downstream.detection.ranked import real
 from lima_bench.downstream.detection.rotated import circle_nms, rotated_nms
-from lima_bench.downstream.detection.settings import CenterPointSettings
 from lima_bench.lima.losses import widen
 
 

@@ -17,11 +17,14 @@ from lima_bench.downstream.detection.boxes import Detections, Truth
 from lima_bench.downstream.detection.centerpoint.code import BRANCHES, weights_of
 from lima_bench.downstream.detection.centerpoint.decode import found_in
 from lima_bench.downstream.detection.centerpoint.focal import centre_focal_loss
+from lima_bench.downstream.detection.centerpoint.settings import (
+    CenterPointRecipe,
+    CenterPointSettings,
+)
 from lima_bench.downstream.detection.centerpoint.targets import Targets, build_targets
 from lima_bench.downstream.detection.groups import labels_of_groups
 from lima_bench.downstream.detection.head import MapGrid, Maps
 from lima_bench.downstream.detection.ranked import best_first
-from lima_bench.downstream.detection.settings import CenterPointRecipe, CenterPointSettings
 from lima_bench.lima.loss import Loss
 from lima_bench.lima.losses import full_precision, widen
 

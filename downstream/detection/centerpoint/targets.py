@@ -16,8 +16,8 @@ from torch import Tensor
 from lima_bench.downstream.detection.boxes import Truth
 from lima_bench.downstream.detection.centerpoint.code import encode
 from lima_bench.downstream.detection.centerpoint.gaussian import draw, radii_of
+from lima_bench.downstream.detection.centerpoint.settings import CenterPointSettings
 from lima_bench.downstream.detection.head import MapGrid
-from lima_bench.downstream.detection.settings import CenterPointSettings
 from lima_bench.downstream.detection.stacked import stacked
 
 Labels = tuple[tuple[int, ...], ...]

@@ -20,8 +20,8 @@ from lima_bench.common.errors import UserError
 from lima_bench.datasets.detection_facts import DetectionFacts
 from lima_bench.downstream.detection.groups import labels_of_groups
 from lima_bench.downstream.detection.head import MapGrid
-from lima_bench.downstream.detection.second.anchor_sizes import AnchorSettings
-from lima_bench.downstream.detection.settings import Groups, SecondSettings
+from lima_bench.downstream.detection.second.settings import AnchorSettings, SecondSettings
+from lima_bench.downstream.detection.settings import Groups
 
 
 @dataclass(frozen=True)

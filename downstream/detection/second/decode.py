@@ -18,7 +18,7 @@ from lima_bench.downstream.detection.rotated import rotated_nms
 from lima_bench.downstream.detection.second.anchors import AnchorGrid
 from lima_bench.downstream.detection.second.code import decode
 from lima_bench.downstream.detection.second.maps import Group, Read
-from lima_bench.downstream.detection.settings import SecondSettings
+from lima_bench.downstream.detection.second.settings import SecondSettings
 from lima_bench.lima.losses import widen
 
 

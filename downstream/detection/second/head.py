@@ -25,7 +25,7 @@ from lima_bench.downstream.detection.second.assign import assign
 from lima_bench.downstream.detection.second.decode import found_in_frame
 from lima_bench.downstream.detection.second.losses import box_loss, classification_loss
 from lima_bench.downstream.detection.second.maps import SCORES, Group, Read, groups_of
-from lima_bench.downstream.detection.settings import SecondRecipe, SecondSettings
+from lima_bench.downstream.detection.second.settings import SecondRecipe, SecondSettings
 from lima_bench.downstream.detection.stacked import stacked
 from lima_bench.lima.loss import Loss
 from lima_bench.lima.tree import to_device

@@ -17,7 +17,7 @@ from lima_bench.downstream.detection.second.anchors import AnchorGrid
 from lima_bench.downstream.detection.second.assign import Assignment
 from lima_bench.downstream.detection.second.code import encode
 from lima_bench.downstream.detection.second.maps import Group, Read
-from lima_bench.downstream.detection.settings import SecondSettings
+from lima_bench.downstream.detection.second.settings import SecondSettings
 from lima_bench.lima.losses import widen
 
 

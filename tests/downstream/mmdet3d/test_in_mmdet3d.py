@@ -312,8 +312,11 @@ FACTS = NuScenes.card.detection
 
 def our_head(cfg):
     from lima_bench.downstream.detection.centerpoint.head import CenterPointHead
+    from lima_bench.downstream.detection.centerpoint.settings import (
+        CenterPointRecipe,
+        CenterPointSettings,
+    )
     from lima_bench.downstream.detection.head import MapGrid
-    from lima_bench.downstream.detection.settings import CenterPointRecipe, CenterPointSettings
 
     nms = {"kind": "circle", "squared_m": tuple(cfg.model.test_cfg.pts.min_radius)}
     head = CenterPointSettings.model_validate({"score": 0.02, "best": MOST, "nms": nms})

@@ -11,9 +11,10 @@ from torch import Tensor
 from lima_bench.datasets.nuscenes.reader import NuScenes
 from lima_bench.downstream.detection.boxes import Truth
 from lima_bench.downstream.detection.centerpoint.code import BRANCHES
+from lima_bench.downstream.detection.centerpoint.settings import CenterPointRecipe
 from lima_bench.downstream.detection.centerpoint.targets import Targets
 from lima_bench.downstream.detection.head import MapGrid
-from lima_bench.downstream.detection.settings import SIX_GROUPS, CenterPointRecipe
+from lima_bench.downstream.detection.settings import SIX_GROUPS
 
 FACTS = NuScenes.card.detection
 LABELS = tuple(tuple(FACTS.names.index(name) for name in group) for group in SIX_GROUPS)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from lima_bench.downstream.detection.centerpoint.gaussian import draw, radii_of
-from lima_bench.downstream.detection.second.anchor_sizes import published_anchors
+from lima_bench.downstream.detection.second.settings import published_anchors
 from tests.lima.elsewhere import elsewhere, moved
 
 STRIDE_M = 0.8

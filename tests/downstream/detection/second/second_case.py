@@ -8,10 +8,13 @@ from torch import Tensor
 from lima_bench.datasets.detection_facts import BoxClass, DetectionFacts
 from lima_bench.downstream.detection.boxes import Truth
 from lima_bench.downstream.detection.head import MapGrid
-from lima_bench.downstream.detection.second.anchor_sizes import AnchorSettings
 from lima_bench.downstream.detection.second.anchors import AnchorGrid, anchor_grid
 from lima_bench.downstream.detection.second.head import SecondHead
-from lima_bench.downstream.detection.settings import SecondRecipe, SecondSettings
+from lima_bench.downstream.detection.second.settings import (
+    AnchorSettings,
+    SecondRecipe,
+    SecondSettings,
+)
 from lima_bench.lima.recipes import Length
 
 NAMES = ("walker", "car", "cone", "stranger")

@@ -12,7 +12,8 @@ from lima_bench.datasets.card import Card
 from lima_bench.datasets.nuscenes import reader
 from lima_bench.downstream.detection.head import MapGrid
 from lima_bench.downstream.detection.second.anchors import anchor_grid, upright
-from lima_bench.downstream.detection.settings import SIX_GROUPS, SecondSettings
+from lima_bench.downstream.detection.second.settings import SecondSettings
+from lima_bench.downstream.detection.settings import SIX_GROUPS
 from tests.downstream.detection.second.second_case import (
     ANCHORS,
     FACTS,

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from lima_bench.downstream.detection.boxes import Truth
-from lima_bench.downstream.detection.second.anchor_sizes import AnchorSettings
 from lima_bench.downstream.detection.second.anchors import AnchorGrid
 from lima_bench.downstream.detection.second.assign import Assignment, assign
+from lima_bench.downstream.detection.second.settings import AnchorSettings
 from tests.downstream.detection.second.second_case import (
     ANCHORS,
     GROUPS,

@@ -15,7 +15,8 @@ from lima_bench.downstream.detection.bev import BevNetwork
 from lima_bench.downstream.detection.head import MapGrid
 from lima_bench.downstream.detection.second.code import CODE, decode
 from lima_bench.downstream.detection.second.head import SecondHead
-from lima_bench.downstream.detection.settings import BevSettings, SecondRecipe
+from lima_bench.downstream.detection.second.settings import SecondRecipe
+from lima_bench.downstream.detection.settings import BevSettings
 from lima_bench.lima.backbones.catalogue import build_backbone
 from lima_bench.lima.recipes import Length
 from tests.downstream.detection.second.second_case import (
