@@ -118,6 +118,10 @@ def test_same_seed_same_bits_and_the_kit_agrees(trial_of, detector) -> None:
     assert other.details["weights_digest"] != first.details["weights_digest"]
 
 
+def test_loading_processes_change_no_bit(trial_of) -> None:
+    assert detect.run(replace(trial_of("helped"), workers=1)) == detect.run(trial_of("alone"))
+
+
 def test_the_scored_boxes_are_kept(trial_of, sources) -> None:
     trial = trial_of("a")
     detect.run(trial)

@@ -13,6 +13,8 @@ from lima_bench.datasets.label_shares import resolve
 from lima_bench.downstream.detection.data.batches import ScoreBatches, TrainBatches
 from lima_bench.downstream.detection.data.frames import LoadedFrames
 from lima_bench.downstream.detection.inputs import detector_student, n_inputs
+from lima_bench.downstream.detection.settings import ObjectSampling
+from lima_bench.lima.backbones.catalogue import build_backbone
 from lima_bench.lima.loading import batches_from
 from lima_bench.lima.order import Share, Shuffled
 from lima_bench.lima.recipes import VoxelSettings
@@ -133,6 +135,35 @@ def test_maps_are_built_by_whoever_loads(make_boxed, grid_student, recipe) -> No
         voxels = getattr(batch, "batch", batch).voxels
         assert voxels.level is not None
     assert _train(source, grid_student, recipe)[0].voxels.level is None
+
+
+def test_loading_processes_change_no_bit(make_boxed, grid_student, recipe, changed) -> None:
+    sampling = ObjectSampling(counts={"car": 6, "person": 2})
+    drawing = changed(recipe, sweep_choice="random", sampling=sampling)
+    items = _train(make_boxed(5), grid_student, drawing, with_maps=True)
+    alone = list(batches_from(items, range(4), 0))
+    helped = list(batches_from(items, range(4), 2))
+    assert max(len(truth.label) for batch in alone for truth in batch.truth) > 4  # some is pasted
+    for one, other in zip(alone, helped, strict=True):
+        assert torch.equal(one.voxels.coords, other.voxels.coords)
+        assert torch.equal(one.voxels.features, other.voxels.features)
+        for here, there in zip(one.truth, other.truth, strict=True):
+            assert torch.equal(here.label, there.label)
+            assert torch.equal(here.boxes.nan_to_num(9), there.boxes.nan_to_num(9))
+
+
+def test_maps_built_while_loading_change_no_bit(make_boxed, grid_student, recipe) -> None:
+    source = make_boxed()
+    torch.manual_seed(0)
+    encoder = build_backbone(grid_student.backbone, 5, bn_momentum=0.1).eval()
+    with_maps, without = (
+        ScoreBatches(source, grid_student, recipe, 2, with_maps=maps)[0].batch.voxels
+        for maps in (True, False)
+    )
+    with torch.no_grad():
+        found = encoder.bird_eye(with_maps)
+        assert found.abs().max() > 0
+        assert torch.equal(found, encoder.bird_eye(without))
 
 
 def test_a_share_of_frames_has_its_sweeps_all_the_same(make_boxed, grid_student, recipe) -> None:
