@@ -71,10 +71,11 @@ def test_objects_with_points_enough_are_cut_out_with_their_sweeps(loaded, databa
     assert database.starts[-1] == len(database.points.points)
     last = database.points.lag_s[database.starts[-2] :]
     assert len(np.unique(last)) == 5
-    many = PASTING.model_copy(update={"min_points": 61})
-    few = ObjectDatabase.of(loaded, many)
-    assert 0 < len(few.objects.label) < len(database.objects.label)
-    assert np.diff(few.starts).min() >= 61
+    sizes = np.diff(database.starts)
+    enough = int(np.median(sizes))
+    few = ObjectDatabase.of(loaded, PASTING.model_copy(update={"min_points": enough}))
+    np.testing.assert_array_equal(np.diff(few.starts), sizes[sizes >= enough])
+    assert enough in sizes and 0 < len(few.objects.label) < len(sizes)
 
 
 def test_only_the_label_share_is_looked_at(make_boxed, grid_student, recipe) -> None:

@@ -9,6 +9,7 @@ from lima_bench.datasets.detection_facts import BoxClass, DetectionFacts
 from lima_bench.downstream.detection.boxes import Truth
 from lima_bench.downstream.detection.head import MapGrid
 from lima_bench.downstream.detection.second.anchors import AnchorGrid, anchor_grid
+from lima_bench.downstream.detection.second.assign import Assignment, assign
 from lima_bench.downstream.detection.second.head import SecondHead
 from lima_bench.downstream.detection.second.settings import (
     AnchorSettings,
@@ -84,3 +85,10 @@ def random_maps(head: SecondHead, n_frames: int, seed: int = 0) -> tuple[dict[st
         }
         for group in head.groups
     )
+
+
+def assigned(frames: list[Truth], anchors: AnchorGrid) -> Assignment:
+    boxes = torch.cat([one.boxes for one in frames])
+    frame = [number for number, one in enumerate(frames) for _ in one.label]
+    label = torch.cat([one.label for one in frames])
+    return assign(boxes, label, torch.tensor(frame, dtype=torch.long), anchors)

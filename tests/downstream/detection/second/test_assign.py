@@ -10,7 +10,6 @@ import torch
 
 from lima_bench.downstream.detection.boxes import Truth
 from lima_bench.downstream.detection.second.anchors import AnchorGrid
-from lima_bench.downstream.detection.second.assign import Assignment, assign
 from lima_bench.downstream.detection.second.settings import AnchorSettings
 from tests.downstream.detection.second.second_case import (
     ANCHORS,
@@ -18,17 +17,11 @@ from tests.downstream.detection.second.second_case import (
     LABEL,
     NAMES,
     anchors_of,
+    assigned,
     box,
     random_truth,
     truth,
 )
-
-
-def _assigned(frames: list[Truth], anchors: AnchorGrid) -> Assignment:
-    boxes = torch.cat([one.boxes for one in frames])
-    frame = [number for number, one in enumerate(frames) for _ in one.label]
-    label = torch.cat([one.label for one in frames])
-    return assign(boxes, label, torch.tensor(frame, dtype=torch.long), anchors)
 
 
 def _rectangle(box: list[float], yaw: float) -> tuple[float, float, float, float]:
@@ -79,7 +72,7 @@ def _by_loop(frames: list[Truth], anchors: AnchorGrid) -> tuple[dict[int, int], 
 def test_assigns_as_a_loop_over_all_anchors_does(seed: int, kind: str) -> None:
     anchors = anchors_of(anchor_grid=kind)
     frames = [random_truth(2 * seed, 25), truth(), random_truth(2 * seed + 1, 5)]
-    found = _assigned(frames, anchors)
+    found = assigned(frames, anchors)
     learnt, ignored = _by_loop(frames, anchors)
     assert len(learnt) > 20 and ignored
     assert dict(zip(found.positive.tolist(), found.object.tolist(), strict=True)) == learnt
@@ -91,7 +84,7 @@ def test_assigns_as_a_loop_over_all_anchors_does(seed: int, kind: str) -> None:
 def test_every_anchor_that_ties_for_an_object_learns_it() -> None:
     anchors = anchors_of(anchor_grid="centred")
     between = truth(("cone", box("cone", -5.6 + 0.4, -2.75 + 0.25)))  # among four cells
-    found = _assigned([between], anchors)
+    found = assigned([between], anchors)
     _, slot, row, column = anchors.places(found.positive)
     places = set(zip(slot.tolist(), row.tolist(), column.tolist(), strict=True))
     # A square cone lies in both rotations alike; the overlap is far below the positive threshold.
@@ -101,14 +94,14 @@ def test_every_anchor_that_ties_for_an_object_learns_it() -> None:
 def test_a_forced_anchor_learns_the_object_that_it_overlaps_most() -> None:
     anchors = anchors_of(anchor_grid="centred")
     near, far = box("cone", -5.6, -2.75), box("cone", -5.6 + 0.1, -2.75, scale=0.5)
-    found = _assigned([truth(("cone", far), ("cone", near))], anchors)
+    found = assigned([truth(("cone", far), ("cone", near))], anchors)
     # The smaller one has no better anchor than that of the bigger one, which keeps it.
     assert found.object.tolist() == [1, 1]
 
 
 def test_the_first_of_equal_objects_is_learnt() -> None:
     twins = truth(("car", box("car", 0, 0)), ("car", box("car", 0, 0)))
-    assert _assigned([twins], anchors_of()).object.unique().tolist() == [0]
+    assert assigned([twins], anchors_of()).object.unique().tolist() == [0]
 
 
 def test_thresholds_themselves_are_positive_and_ignored() -> None:
@@ -116,7 +109,7 @@ def test_thresholds_themselves_are_positive_and_ignored() -> None:
     anchors = anchors_of(anchors=ANCHORS | {"cone": one})
     # Exact in binary: the overlaps are 1, 0.75 / 1.25, 0.5 / 1.5 and 0.25 / 1.75.
     anchors = replace(anchors, y=torch.arange(4).double() / 4, x=torch.zeros(1).double())
-    found = _assigned([truth(("cone", [0.0, 0, 0, 1, 1, 1, 0, 0, 0]))], anchors)
+    found = assigned([truth(("cone", [0.0, 0, 0, 1, 1, 1, 0, 0, 0]))], anchors)
     for numbers, rows in ((found.positive, [0, 1]), (found.ignored, [2])):
         _, slot, row, _ = anchors.places(numbers)
         assert row.tolist() == rows + rows and slot.unique().tolist() == [4, 5]
@@ -127,13 +120,13 @@ def test_an_object_out_of_reach_is_learnt_by_none() -> None:
     far = truth(
         ("car", box("car", 1e6, 0)), ("car", box("car", 0, -300)), ("walker", box("walker", 9, 9))
     )
-    found = _assigned([far], anchors)
+    found = assigned([far], anchors)
     assert not len(found.positive) and not len(found.ignored)
 
 
 def test_an_object_off_the_map_within_reach_is_learnt_at_the_border() -> None:
     anchors = anchors_of()
-    found = _assigned([truth(("car", box("car", 7.0, 0.0)))], anchors)
+    found = assigned([truth(("car", box("car", 7.0, 0.0)))], anchors)
     _, _, _, column = anchors.places(found.positive)
     assert len(column) and (column == 14).all()
 
@@ -142,23 +135,23 @@ def test_an_object_off_the_map_within_reach_is_learnt_at_the_border() -> None:
 def test_an_object_without_volume_is_learnt_by_none(side: int) -> None:
     flat = box("car", 0, 0)
     flat[side] = 0.0
-    found = _assigned([truth(("car", flat))], anchors_of())
+    found = assigned([truth(("car", flat))], anchors_of())
     assert not len(found.positive) and not len(found.ignored)
 
 
 def test_a_class_of_no_group_is_background() -> None:
-    found = _assigned([truth(("stranger", box("car", 0, 0)))], anchors_of())
+    found = assigned([truth(("stranger", box("car", 0, 0)))], anchors_of())
     assert not len(found.positive) and not len(found.ignored)
 
 
 def test_frames_without_objects() -> None:
-    found = _assigned([truth(), truth()], anchors_of())
+    found = assigned([truth(), truth()], anchors_of())
     assert [len(x) for x in (found.positive, found.object, found.ignored)] == [0, 0, 0]
 
 
 def test_only_anchors_of_the_same_class_learn_an_object() -> None:
     anchors = anchors_of()
-    found = _assigned([truth(("walker", box("walker", 0.1, 0.1)))], anchors)
+    found = assigned([truth(("walker", box("walker", 0.1, 0.1)))], anchors)
     _, slot, _, _ = anchors.places(found.positive)
     first = int(anchors.first_slot[LABEL["walker"]])
     assert len(slot) and set(slot.tolist()) <= {first, first + 1}
@@ -166,5 +159,5 @@ def test_only_anchors_of_the_same_class_learn_an_object() -> None:
 
 def test_an_object_larger_than_the_map() -> None:
     huge = truth(("car", [0.0, 0.0, 0.0, 1e5, 1e5, 2.0, 0.3, 0.0, 0.0]))
-    found = _assigned([huge], anchors_of())
+    found = assigned([huge], anchors_of())
     assert len(found.positive)  # each anchor that lies whole within it ties

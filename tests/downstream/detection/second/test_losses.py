@@ -6,7 +6,6 @@ import math
 
 import pytest
 import torch
-from tests.downstream.detection.test_assign import _assigned
 from torch import Tensor
 
 from lima_bench.downstream.detection.boxes import Truth
@@ -16,6 +15,7 @@ from lima_bench.downstream.detection.second.losses import code_distance, sigmoid
 from tests.downstream.detection.second.second_case import (
     GRID,
     GROUPS,
+    assigned,
     box,
     head_of,
     random_maps,
@@ -62,7 +62,7 @@ def test_distance_weighs_velocity_and_asks_nothing_where_it_is_unknown() -> None
 def _plain(head: SecondHead, maps: tuple[dict[str, Tensor], ...], frames: list[Truth]) -> Tensor:
     """Both terms, anchor by anchor and number by number."""
     anchors = head._anchors_on(torch.device("cpu"))
-    lesson = _assigned(frames, anchors)
+    lesson = assigned(frames, anchors)
     learnt = dict(zip(lesson.positive.tolist(), lesson.object.tolist(), strict=True))
     ignored = set(lesson.ignored.tolist())
     objects = torch.cat([one.boxes for one in frames]).double()
