@@ -1,7 +1,7 @@
 # make setup   a virtual environment in .venv with exactly the versions of constraints.txt
 # make table1  set up, then regenerate table 1 on the built-in street world
 # make test    set up, then run the test suite
-# make smoke   set up, then the whole path: every method, both tables, robustness, efficiency, two minutes
+# make smoke   set up, then the whole path: every method, three tables, robustness, efficiency, three minutes
 # make bench   set up, then every speed that has a target, as ratios within one run (10 minutes)
 # make lint    set up, then style and types
 
@@ -16,6 +16,8 @@ SMOKE_STORE ?= runs-smoke
 export OMP_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= passive
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
+# One method beside random weights, under both detectors.
+PAIR := random-*,scalr-*
 TYPED := build/typed
 PARTS := common datasets lima downstream results suites
 
@@ -44,6 +46,8 @@ smoke: setup
 	  $(BIN)/lima-bench run $$suite --profile smoke --store $(SMOKE_STORE) && \
 	  $(BIN)/lima-bench check $$suite --profile smoke --store $(SMOKE_STORE) --against golden || exit 1; \
 	done
+	$(BIN)/lima-bench run table3 --profile smoke --store $(SMOKE_STORE) --only '$(PAIR)'
+	$(BIN)/lima-bench check table3 --profile smoke --store $(SMOKE_STORE) --against golden --only '$(PAIR)'
 	$(BIN)/lima-bench run robustness --profile smoke --store $(SMOKE_STORE)
 	$(BIN)/lima-bench run efficiency --profile smoke --store $(SMOKE_STORE) \
 	  --only scalr-1,lima-2 --columns hours,memory,nus-lp
