@@ -17,7 +17,7 @@ from lima_bench.downstream.detection.catalogue import DETECTORS
 from lima_bench.downstream.recipes import DownstreamRecipe
 from lima_bench.lima.recipes import PretrainRecipe, StudentSettings
 from lima_bench.suites.drafts import Draft, merged
-from lima_bench.suites.schema import RecipeFile, Rule
+from lima_bench.suites.profile_schema import RecipeFile, Rule
 from lima_bench.suites.yaml_lines import Place
 
 RECIPE_MODELS: dict[str, type[BaseModel]] = {

@@ -14,8 +14,8 @@ from lima_bench.lima.recipes import PretrainRecipe, StudentSettings
 from lima_bench.lima.schedule import learning_rate, momentum
 from lima_bench.suites.known import DETECTORS, gather
 from lima_bench.suites.load import load
+from lima_bench.suites.profile_schema import RecipeSet
 from lima_bench.suites.recipe import RECIPE_MODELS, Recipe
-from lima_bench.suites.schema import RecipeSet
 
 TABLE3 = ("pointcontrast", "gcc3d", "slidr", "tricc", "csc", "scalr", "lima")
 
