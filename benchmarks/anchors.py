@@ -14,10 +14,11 @@ from torch import Tensor
 
 from benchmarks.rows import Row, interleave
 from lima_bench.datasets.detection_facts import BoxClass, DetectionFacts
-from lima_bench.downstream.detection.anchors import AnchorGrid, anchor_grid, upright
-from lima_bench.downstream.detection.assign import TIE, assign
 from lima_bench.downstream.detection.head import MapGrid
-from lima_bench.downstream.detection.settings import SIX_GROUPS, SecondSettings
+from lima_bench.downstream.detection.second.anchors import AnchorGrid, anchor_grid, upright
+from lima_bench.downstream.detection.second.assign import TIE, assign
+from lima_bench.downstream.detection.second.settings import SecondSettings
+from lima_bench.downstream.detection.settings import SIX_GROUPS
 
 CELLS, QUICK_CELLS = 128, 16
 CELL_M = 0.8

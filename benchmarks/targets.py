@@ -14,9 +14,9 @@ from torch import Tensor
 
 from benchmarks.rows import Row, interleave
 from lima_bench.downstream.detection.boxes import Truth
-from lima_bench.downstream.detection.centerpoint_targets import build_targets
+from lima_bench.downstream.detection.centerpoint.settings import CenterPointSettings
+from lima_bench.downstream.detection.centerpoint.targets import build_targets
 from lima_bench.downstream.detection.head import MapGrid
-from lima_bench.downstream.detection.settings import CenterPointSettings
 
 GRID = MapGrid(lower=(-51.2, -51.2), cell_m=(0.8, 0.8), shape=(128, 128))
 LABELS = ((0,), (1, 4), (2, 3), (9,), (6, 7), (5, 8))

@@ -21,13 +21,13 @@ from lima_bench.datasets.detection_facts import DetectionFacts
 from lima_bench.datasets.global_boxes import DetectionTruth
 from lima_bench.datasets.nuscenes.truth import read_truth
 from lima_bench.datasets.sample import Source
-from lima_bench.downstream.detection.balance import epoch_of
-from lima_bench.downstream.detection.batches import TrainBatches
-from lima_bench.downstream.detection.database import ObjectDatabase
+from lima_bench.downstream.detection.data.balance import epoch_of
+from lima_bench.downstream.detection.data.batches import TrainBatches
+from lima_bench.downstream.detection.data.database import ObjectDatabase
+from lima_bench.downstream.detection.data.frames import LoadedFrames
+from lima_bench.downstream.detection.data.objects import facts_of
 from lima_bench.downstream.detection.detector import Detector, load_detector
 from lima_bench.downstream.detection.find import find
-from lima_bench.downstream.detection.frames import LoadedFrames
-from lima_bench.downstream.detection.objects import facts_of
 from lima_bench.downstream.detection.place import place
 from lima_bench.downstream.detection.settings import DetectRecipe
 from lima_bench.downstream.scored_run import fit_and_score

@@ -14,8 +14,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lima_bench.common.errors import UserError
+from lima_bench.suites.profile_schema import Rule
 from lima_bench.suites.recipe import Recipe
-from lima_bench.suites.schema import Rule
 
 FORMAT = 1
 """Number of ``adopted.json``; raise it when its keys change."""

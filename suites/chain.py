@@ -19,7 +19,8 @@ from lima_bench.suites.adopted import AdoptedCheckpoint
 from lima_bench.suites.job import Job, world_role
 from lima_bench.suites.known import Known
 from lima_bench.suites.load import Loaded
-from lima_bench.suites.schema import Column, RecipeSet, Row, Splits
+from lima_bench.suites.profile_schema import RecipeSet, Splits
+from lima_bench.suites.schema import Column, Row
 from lima_bench.suites.segments import Segmentation
 
 _NOT_HASHED = ("precision", "checkpoint_steps")

@@ -17,7 +17,8 @@ from lima_bench.datasets.manifest import manifest_digest
 from lima_bench.datasets.share_lists import folder_of
 from lima_bench.suites.chain import Identity
 from lima_bench.suites.drafts import merged
-from lima_bench.suites.schema import Data, Profile, Suite
+from lima_bench.suites.profile_schema import Data, Profile
+from lima_bench.suites.schema import Suite
 
 VARIABLE = "LIMA_BENCH_DATA"
 """The environment variable that names the data root."""

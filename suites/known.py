@@ -17,7 +17,7 @@ from lima_bench.common.errors import UserError, unknown_name
 from lima_bench.common.hashing import file_digest
 from lima_bench.datasets.api import DATASETS, Card, Dataset, OfficiallyScored, Swept
 from lima_bench.datasets.label_shares import CONVENTIONS
-from lima_bench.downstream.detection.settings import TITLES as DETECTORS
+from lima_bench.downstream.detection.catalogue import DETECTORS as BUILT_DETECTORS
 from lima_bench.lima.backbones.catalogue import BACKBONES as BUILT_BACKBONES
 from lima_bench.lima.methods.card import MethodCard
 from lima_bench.lima.methods.catalogue import METHODS
@@ -47,6 +47,9 @@ PLANNED_BACKBONES = ("spvcnn", "frnet")
 
 BACKBONES = dict.fromkeys(PLANNED_BACKBONES, False) | dict.fromkeys(BUILT_BACKBONES.names(), True)
 """Every 3D network that the tables speak of, and whether it is built."""
+
+DETECTORS = {name: BUILT_DETECTORS.get(name).title for name in BUILT_DETECTORS.names()}
+"""Everything that finds boxes, with its title."""
 
 ADOPTED = MethodCard(name="adopted", title="adopted", needs=(), learns=False)
 """Stands for the method of an adopted checkpoint that no row says more of. Not in `METHODS`: no

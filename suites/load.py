@@ -14,8 +14,9 @@ from lima_bench.suites import names, overrides
 from lima_bench.suites.drafts import Draft, combined
 from lima_bench.suites.known import Known
 from lima_bench.suites.overrides import Override
+from lima_bench.suites.profile_schema import Profile
 from lima_bench.suites.recipe import Recipe, read_recipe
-from lima_bench.suites.schema import Profile, Suite
+from lima_bench.suites.schema import Suite
 from lima_bench.suites.yaml_lines import read_document
 
 _HERE = Path(__file__).parent

@@ -17,8 +17,8 @@ from lima_bench.results.units import UNITS
 from lima_bench.suites.drafts import Draft, merged
 from lima_bench.suites.known import Known
 from lima_bench.suites.measures import find_measure, measure_names
+from lima_bench.suites.profile_schema import RecipeSet
 from lima_bench.suites.recipe import Recipe
-from lima_bench.suites.schema import RecipeSet
 from lima_bench.suites.yaml_lines import Place
 
 _ROW = {

@@ -2,8 +2,8 @@
 
 Offers `Override`, `apply_files` and `apply_recipes`. The first word of a key says what it changes:
 ``rows.GLOB.field``, ``columns.GLOB.field``, ``defaults``, ``table`` and ``check`` the suite,
-``profile.field`` the profile, ``student``, ``pretrain``, ``linear_probe``, ``finetune``,
-``centerpoint`` and ``second`` the settings of every recipe of that kind.
+``profile.field`` the profile, and a kind of recipe (``pretrain``, ``centerpoint``) the settings of
+every recipe of that kind.
 Pure; everything is checked afterwards, like the files.
 """
 

@@ -13,11 +13,11 @@ from pydantic import BaseModel, ValidationError
 
 from lima_bench.common.errors import UserError
 from lima_bench.datasets.api import base_of
-from lima_bench.downstream.detection.settings import DETECTORS
+from lima_bench.downstream.detection.catalogue import DETECTORS
 from lima_bench.downstream.recipes import DownstreamRecipe
 from lima_bench.lima.recipes import PretrainRecipe, StudentSettings
 from lima_bench.suites.drafts import Draft, merged
-from lima_bench.suites.schema import RecipeFile, Rule
+from lima_bench.suites.profile_schema import RecipeFile, Rule
 from lima_bench.suites.yaml_lines import Place
 
 RECIPE_MODELS: dict[str, type[BaseModel]] = {
@@ -25,9 +25,9 @@ RECIPE_MODELS: dict[str, type[BaseModel]] = {
     "pretrain": PretrainRecipe,
     "linear_probe": DownstreamRecipe,
     "finetune": DownstreamRecipe,
-    **DETECTORS,
+    **{name: DETECTORS.get(name).recipe for name in DETECTORS.names()},
 }
-"""The settings class of every kind of recipe."""
+"""The settings class of every kind of recipe: those that a `RecipeSet` has."""
 
 
 @dataclass(frozen=True)

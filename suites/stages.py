@@ -209,17 +209,18 @@ def finetune(context: Context) -> Outcome:
 def detect(context: Context) -> Outcome:
     """Train a detector on the backbone with a label share, and have the official kit score it."""
     from lima_bench.downstream import detect as task
-    from lima_bench.downstream.detection.settings import DETECTORS
+    from lima_bench.downstream.detection.catalogue import DETECTORS
 
     config, data = context.job.config, context.job.config["data"]
     source, digest = labelled_source(context)
     reader = open_dataset(data["dataset"])
     assert isinstance(reader, OfficiallyScored)  # a cell on any other data set is a hole
+    kind = DETECTORS.get(config["detector"]).recipe
     kit = reader.official(data_folder(context, data["dataset"]), data["splits"]["val"])
     trial = task.Trial(
         context.artifacts["checkpoint"] / CHECKPOINT,
         _student(config),
-        DETECTORS[config["detector"]].model_validate({**config["recipe"], **context.job.runtime}),
+        kind.model_validate({**config["recipe"], **context.job.runtime}),
         source,
         source_of(context, "val"),
         kit=task.Kit(*kit),

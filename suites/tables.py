@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
 from lima_bench.common.errors import UserError, unknown_name
-from lima_bench.downstream.detection.settings import DETECTORS, TITLES
+from lima_bench.downstream.detection.catalogue import DETECTORS
 from lima_bench.lima.backbones.catalogue import BACKBONES
 from lima_bench.lima.segmenters.catalogue import SEGMENTERS
 from lima_bench.results.build import CellId, Outcome, Reference, Rules, build_table
@@ -107,8 +107,10 @@ def _row_meta(session: Session, taught: TaughtRow) -> RowMeta:
 def _detector_title(taught: TaughtRow) -> str:
     """``VoxelNet + CenterPoint``; a network that is planned only has but its id."""
     backbone, _, detector = taught.student.partition("+")
+    if not detector:
+        return ""
     title = BACKBONES.get(backbone).title if backbone in BACKBONES.names() else backbone
-    return f"{title} + {TITLES[detector]}" if detector else ""
+    return f"{title} + {DETECTORS.get(detector).title}"
 
 
 def _stand_ins(session: Session) -> list[str]:
@@ -153,7 +155,7 @@ def _is_assumed(session: Session, column: Column) -> bool:
     """Whether the task's recipe holds values that no source states."""
     profile = session.loaded.profile
     used = profile.recipes[session.loaded.suite.defaults.recipes or profile.default_recipes]
-    kinds = tuple(DETECTORS) if column.task == "detect" else (str(column.task),)
+    kinds = DETECTORS.names() if column.task == "detect" else (str(column.task),)
     recipes = [session.loaded.recipes.get(getattr(used, kind) or "") for kind in kinds]
     return any(recipe.assumed for recipe in recipes if recipe)
 

@@ -10,13 +10,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from lima_bench.downstream.detection.settings import BevSettings
+from lima_bench.downstream.detection.settings import PUBLISHED_MOMENTUM, BevSettings
 
 EPS = 1e-3
 """Of every BatchNorm."""
-
-PUBLISHED_MOMENTUM = 0.01
-"""For runs of tens of thousands of steps; recipes of short ones say another."""
 
 
 class BevNetwork(nn.Module):

@@ -1,7 +1,7 @@
 """The boxes of detection as they travel: from annotations to a head, and from a head to the metric.
 
 Offers `Objects` (truth of a frame, numpy), `Truth` (the same for a head), `Detections` (what a head
-found), `GlobalBoxes` (what the metric reads), `DetectionBatch` and `COLUMNS`.
+found), `GlobalBoxes` (what the metric reads), `DetectionBatch`, `COLUMNS` and `FOOTPRINT`.
 
 A box is nine numbers, `COLUMNS`: the middle of the box in metres; length (along the heading), width
 and height in metres; yaw in radians, 0 along x and counter-clockwise; velocity in metres per second
@@ -16,10 +16,13 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from lima_bench.datasets.global_boxes import GlobalBoxes as GlobalBoxes
-from lima_bench.datasets.sample import Float32, Int64
+from lima_bench.datasets.sample import Bool, Float32, Int64
 from lima_bench.lima.voxels import Voxels
 
 COLUMNS = ("x", "y", "z", "length", "width", "height", "yaw", "vx", "vy")
+
+FOOTPRINT = (0, 1, 3, 4, 6)
+"""Columns of a box seen from above, as `overlap_matrix` takes them: x, y, length, width, yaw."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +32,14 @@ class Objects:
     Attributes:
         boxes: (B, 9) float32, `COLUMNS`.
         label: (B,) class by the card's `detection`.
-        n_points: (B,) LiDAR points of the keyframe inside, as annotated.
     """
 
     boxes: Float32
     label: Int64
-    n_points: Int64
+
+    def only(self, rows: Int64 | Bool) -> Objects:
+        """Some of them, by number or by mark."""
+        return Objects(self.boxes[rows], self.label[rows])
 
 
 @dataclass(frozen=True)

@@ -15,15 +15,10 @@ from lima_bench.common.seeds import derive_seed
 from lima_bench.datasets.detection_facts import DetectionFacts
 from lima_bench.downstream.detection.bev import BevNetwork
 from lima_bench.downstream.detection.boxes import DetectionBatch, Detections
-from lima_bench.downstream.detection.centerpoint import CenterPointHead
+from lima_bench.downstream.detection.catalogue import card_of
 from lima_bench.downstream.detection.head import Head, MapGrid, Maps
 from lima_bench.downstream.detection.inputs import detector_student, n_inputs
-from lima_bench.downstream.detection.second import SecondHead
-from lima_bench.downstream.detection.settings import (
-    CenterPointRecipe,
-    DetectRecipe,
-    SecondRecipe,
-)
+from lima_bench.downstream.detection.settings import DetectRecipe
 from lima_bench.lima.backbones.catalogue import build_backbone
 from lima_bench.lima.backbones.voxelnet import VoxelNet
 from lima_bench.lima.checkpoint import load_student
@@ -96,18 +91,9 @@ def load_detector(
         torch.manual_seed(derive_seed(seed, "detector"))
         grid, depth = _grid(encoder, student, recipe)
         bev = BevNetwork(encoder.width * depth, recipe.bev, recipe.bn_momentum)
-        detector = Detector(encoder, bev, _head(bev.width, recipe, facts, grid))
+        detector = Detector(encoder, bev, card_of(recipe).load()(bev.width, recipe, facts, grid))
     # Channels last: on a CPU dense convolutions of few channels take a quarter less time.
     return detector.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
-
-
-def _head(
-    in_channels: int, recipe: DetectRecipe, facts: DetectionFacts, grid: MapGrid
-) -> nn.Module:
-    if isinstance(recipe, CenterPointRecipe):
-        return CenterPointHead(in_channels, recipe, facts, grid)
-    assert isinstance(recipe, SecondRecipe)  # `DETECTORS` holds no other
-    return SecondHead(in_channels, recipe, facts, grid)
 
 
 def _grid(encoder: VoxelNet, student: StudentSettings, recipe: DetectRecipe) -> tuple[MapGrid, int]:

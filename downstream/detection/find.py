@@ -8,8 +8,8 @@ from __future__ import annotations
 import torch
 
 from lima_bench.datasets.sample import Float64, Source
-from lima_bench.downstream.detection.batches import ScoreBatches
 from lima_bench.downstream.detection.boxes import Detections
+from lima_bench.downstream.detection.data.batches import ScoreBatches
 from lima_bench.downstream.detection.detector import Detector
 from lima_bench.downstream.detection.settings import DetectRecipe
 from lima_bench.lima import ranks

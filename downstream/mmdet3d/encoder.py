@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from lima_bench.common.errors import UserError
 from lima_bench.lima.backbones.catalogue import build_backbone
 from lima_bench.lima.backbones.sparse.packing import Packing
-from lima_bench.lima.backbones.sparse.window import Triple
 from lima_bench.lima.backbones.voxelnet import STEM, VoxelNet
 from lima_bench.lima.checkpoint import load_student
 from lima_bench.lima.voxels import Grid, Voxels
@@ -59,7 +58,7 @@ class LimaVoxelNet(nn.Module):
         backbone = build_backbone(self.name, in_channels, bn_momentum=0.01)
         assert isinstance(backbone, VoxelNet)
         self.backbone = backbone
-        layers = _map_extent(backbone, self.extent)[2]
+        layers = backbone.map_extent(self.extent)[2]
         if layers != LAYERS:
             what = f"A grid of {depth} layers ends in {layers}: {layers * backbone.width} channels."
             how = "Published detectors take 256: 40 layers of points and a spare one, 41."
@@ -127,9 +126,3 @@ def _named(init_cfg: dict[str, str] | None) -> str | None:
         how = 'Write dict(type="Pretrained", checkpoint=FILE), or checkpoint=FILE.'
         raise UserError("pts_middle_encoder.init_cfg", f"It cannot be {init_cfg}.", how)
     return init_cfg["checkpoint"]
-
-
-def _map_extent(backbone: VoxelNet, extent: Triple) -> Triple:
-    for window in backbone.windows:
-        extent = window.outputs(extent)
-    return extent

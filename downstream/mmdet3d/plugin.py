@@ -49,7 +49,7 @@ class LimaCenterHead(_HEADS.CenterHead):  # type: ignore[misc]
     `init_weights` passes over, so that ``init_bias`` of the heat maps has no effect (open since
     2022: open-mmlab/mmdetection3d #1554; detection 2.3). Here the heat maps get that bias and keep
     torch's first weights, and the other branches begin as He et al. propose: as in OpenPCDet and
-    in `lima_bench.downstream.detection.centerpoint`.
+    in `lima_bench.downstream.detection.centerpoint.head`.
     """
 
     def init_weights(self) -> None:

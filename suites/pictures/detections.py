@@ -15,7 +15,7 @@ from typing import Any
 from lima_bench.common.errors import UserError
 from lima_bench.common.files import write_atomic
 from lima_bench.datasets.api import Card, Dataset, Frame, Sample, base_of, open_dataset
-from lima_bench.downstream.detection.settings import TITLES
+from lima_bench.downstream.detection.catalogue import DETECTORS
 from lima_bench.downstream.scores.devkit import RESULTS
 from lima_bench.suites.examine.examine import spread
 from lima_bench.suites.expand import TaughtRow
@@ -66,7 +66,7 @@ class _Detector:
     @property
     def name(self) -> str:
         """As printed."""
-        kind = TITLES[self.job.config["detector"]]
+        kind = DETECTORS.get(self.job.config["detector"]).title
         return f"{self.row.title}, {kind}, {self.share} of {self.column.on}"
 
 

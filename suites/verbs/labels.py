@@ -23,7 +23,7 @@ from lima_bench.datasets.splits import known_splits
 from lima_bench.results.store import Store
 from lima_bench.suites.identity import VARIABLE, data_root, world_identity
 from lima_bench.suites.job import Job
-from lima_bench.suites.schema import Data, Splits
+from lima_bench.suites.profile_schema import Data, Splits
 from lima_bench.suites.session import load_plugs, store_folder
 from lima_bench.suites.verbs.listing import Wish
 

@@ -12,8 +12,9 @@ import pytest
 from lima_bench.lima.backbones.catalogue import BACKBONES
 from lima_bench.lima.recipes import PretrainRecipe, StudentSettings
 from lima_bench.lima.schedule import learning_rate, momentum
-from lima_bench.suites.known import gather
+from lima_bench.suites.known import DETECTORS, gather
 from lima_bench.suites.load import load
+from lima_bench.suites.profile_schema import RecipeSet
 from lima_bench.suites.recipe import RECIPE_MODELS, Recipe
 
 TABLE3 = ("pointcontrast", "gcc3d", "slidr", "tricc", "csc", "scalr", "lima")
@@ -27,6 +28,10 @@ def recipes(suite: str, profile: str) -> Mapping[str, Recipe]:
 def resolved(recipe: Recipe, **given: str) -> Any:
     """Settings of its own class."""
     return RECIPE_MODELS[recipe.kind].model_validate(recipe.resolved(**given))
+
+
+def test_profiles_have_a_place_for_every_kind_of_recipe() -> None:
+    assert set(RecipeSet.model_fields) == set(RECIPE_MODELS) >= set(DETECTORS)
 
 
 @pytest.mark.parametrize(

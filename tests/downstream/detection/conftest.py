@@ -12,7 +12,7 @@ from lima_bench.datasets.card import Card, ClassInfo, Intensity
 from lima_bench.datasets.detection_facts import BoxClass, DetectionFacts
 from lima_bench.datasets.rigid import apply, inverse
 from lima_bench.datasets.sample import Boxes, Frame, Sample, Source, Sweep
-from lima_bench.downstream.detection.settings import CenterPointRecipe
+from lima_bench.downstream.detection.centerpoint.settings import CenterPointRecipe
 from lima_bench.lima.recipes import GridBounds, InputSettings, StudentSettings, VoxelSettings
 
 FACTS = DetectionFacts(

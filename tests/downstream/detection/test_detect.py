@@ -16,7 +16,8 @@ from lima_bench.datasets.world.drives import NuScenesDrive
 from lima_bench.datasets.world.spec import WorldSpec
 from lima_bench.downstream import detect
 from lima_bench.downstream.detect import Kit, Trial
-from lima_bench.downstream.detection.settings import DETECTORS, BevSettings, DetectRecipe
+from lima_bench.downstream.detection.catalogue import DETECTORS
+from lima_bench.downstream.detection.settings import BevSettings, DetectRecipe
 from lima_bench.lima.checkpoint import save_student
 from lima_bench.lima.pretrain import new_student
 from lima_bench.lima.recipes import (
@@ -73,7 +74,7 @@ def sources(root) -> dict[str, Source]:
 
 
 def recipe_of(detector: str, **changes) -> DetectRecipe:
-    made = DETECTORS[detector](**SMALL)
+    made = DETECTORS.get(detector).recipe(**SMALL)
     # An untrained head is sure of nothing: with a threshold of its own it finds boxes to score.
     head = made.head.model_copy(update={"shared": 8, "branch": 8, "score": 0.0})
     return made.model_copy(update={"head": head, **changes})
@@ -107,7 +108,7 @@ def trial_of(root, sources, tmp_path):
     return make
 
 
-@pytest.mark.parametrize("detector", DETECTORS)
+@pytest.mark.parametrize("detector", DETECTORS.names())
 def test_same_seed_same_bits_and_the_kit_agrees(trial_of, detector) -> None:
     first = detect.run(trial_of("a", detector))
     again = detect.run(trial_of("b", detector))

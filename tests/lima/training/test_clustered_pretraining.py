@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import safetensors.torch
 import torch
 
 from lima_bench.common.errors import UserError
@@ -24,19 +23,10 @@ from lima_bench.lima.recipes import (
     GroundSettings,
     InstanceSettings,
     Length,
-    PretrainRecipe,
     SegmentSettings,
-    StudentSettings,
-    VoxelSettings,
 )
+from tests.lima.training.whole_runs import RECIPE, STUDENT, loads_alike, resumes
 
-SIZE = (32, 48)
-STUDENT = StudentSettings(
-    backbone="minkunet_tiny", voxels=VoxelSettings(kind="cartesian", size=(1.0, 1.0, 1.0))
-)
-RECIPE = PretrainRecipe(
-    length=Length(steps=6), batch_size=2, image_size=SIZE, checkpoint_steps=2, superpixels=8
-)
 CLUSTERS = ClusterSettings(
     ground=GroundSettings(tries=20),
     segments=SegmentSettings(min_cluster_size=5, min_samples=2),
@@ -114,57 +104,23 @@ def _lesson(source, caches, name, **changes) -> Lesson:
     return Lesson(card, settings, STUDENT, RECIPE, source, **{**options, **changes})
 
 
-class _Killed(Exception):
-    pass
-
-
 @pytest.mark.parametrize("name", METHODS_HERE)
 def test_killed_and_resumed_gives_the_same_bits(source, caches, tmp_path: Path, name) -> None:
-    lesson = _lesson(source, caches, name)
-    whole, cut = tmp_path / "whole.safetensors", tmp_path / "cut.safetensors"
-    scores = pretrain(lesson, seed=0, folder=tmp_path / "a", checkpoint=whole)
+    scores = resumes(_lesson(source, caches, name), tmp_path, stop=5)
     assert scores["steps"] == 6 and scores["final_loss"] != 0
-    if name == "gcc3d":
-        assert scores["final_harmony"] != 0
-
-    def kill(done, total, metrics=None) -> None:
-        if done == 5:
-            raise _Killed
-
-    with pytest.raises(_Killed):
-        pretrain(lesson, seed=0, folder=tmp_path / "b", checkpoint=cut, report=kill)
-    pretrain(lesson, seed=0, folder=tmp_path / "b", checkpoint=cut)
-    one, other = (safetensors.torch.load_file(path) for path in (whole, cut))
-    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert name != "gcc3d" or scores["final_harmony"] != 0
 
 
 @pytest.mark.filterwarnings("ignore:BatchNorm is not synchronised")
 def test_two_devices_keep_banks_of_their_own_and_resume(source, caches, tmp_path: Path) -> None:
     lesson = _lesson(source, caches, "gcc3d")
     lesson = replace(lesson, recipe=RECIPE.model_copy(update={"batch_size": 1}))
-    whole, cut = tmp_path / "whole.safetensors", tmp_path / "cut.safetensors"
-    scores = pretrain(lesson, seed=0, folder=tmp_path / "a", checkpoint=whole, devices=2)
-    assert scores["final_harmony"] != 0
-
-    def kill(done, total, metrics=None) -> None:
-        if done == 5:
-            raise _Killed
-
-    with pytest.raises(_Killed):
-        pretrain(lesson, seed=0, folder=tmp_path / "b", checkpoint=cut, devices=2, report=kill)
-    pretrain(lesson, seed=0, folder=tmp_path / "b", checkpoint=cut, devices=2)
-    assert whole.read_bytes() == cut.read_bytes()
+    assert resumes(lesson, tmp_path, stop=5, devices=2)["final_harmony"] != 0
 
 
 def test_loading_processes_change_nothing(source, caches, tmp_path) -> None:
-    lesson = replace(
-        _lesson(source, caches, "gcc3d"),
-        recipe=RECIPE.model_copy(update={"length": Length(steps=2)}),
-    )
-    paths = [tmp_path / f"{workers}.safetensors" for workers in (0, 2)]
-    for workers, path in zip((0, 2), paths, strict=True):
-        pretrain(lesson, seed=0, folder=tmp_path / path.stem, checkpoint=path, workers=workers)
-    assert paths[0].read_bytes() == paths[1].read_bytes()
+    recipe = RECIPE.model_copy(update={"length": Length(steps=2)})
+    loads_alike(replace(_lesson(source, caches, "gcc3d"), recipe=recipe), tmp_path)
 
 
 @pytest.mark.parametrize(

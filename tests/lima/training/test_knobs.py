@@ -21,6 +21,7 @@ from lima_bench.lima.loss import Loss
 from lima_bench.lima.optimise import build_optimiser, clip_gradients, one_group, set_momentum
 from lima_bench.lima.recipes import Length, Optimiser, Schedule, TrainSettings
 from lima_bench.lima.schedule import learning_rate, momentum
+from tests.lima.training.whole_runs import Killed, kill_at
 
 STEPS = 10
 CYCLE = Schedule(warmup=0.4, div=10.0, final_div=1e4, momentum=(0.95, 0.85))
@@ -97,22 +98,14 @@ def test_a_length_that_is_never_reached_and_a_momentum_that_stays_change_no_bit(
     )
 
 
-class _Killed(Exception):
-    pass
-
-
 @pytest.mark.parametrize("kind", ["adamw", "sgd"])
 @pytest.mark.parametrize("stop", [3, 5, 9])
 def test_killed_and_resumed_gives_the_same_bits(tmp_path: Path, kind: Any, stop: int) -> None:
     knobs = {"optimiser": Optimiser(kind=kind, lr=0.002, clip_norm=2.0), "schedule": CYCLE}
     expected = _fit(tmp_path / "whole", **knobs)
 
-    def kill(done: int, total: int, metrics: Any = None) -> None:
-        if done == stop:
-            raise _Killed
-
-    with pytest.raises(_Killed):
-        _fit(tmp_path / "cut", kill, **knobs)
+    with pytest.raises(Killed):
+        _fit(tmp_path / "cut", kill_at(stop), **knobs)
     assert _fit(tmp_path / "cut", **knobs) == expected
 
 

@@ -1,6 +1,5 @@
 """The training loop: resumable bit for bit, the same for any number of workers and ranks."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from lima_bench.lima.loss import Loss
 from lima_bench.lima.optimise import Group, one_group
 from lima_bench.lima.recipes import Length, Optimiser, Schedule, TrainSettings
 from lima_bench.lima.resume import History, forget
+from tests.lima.training.whole_runs import Killed, kill_at
 
 STEPS = 12
 
@@ -99,18 +99,6 @@ def _train(net: Net, folder: Path, report: Any = None, **changes: Any) -> Histor
     )
 
 
-class _Killed(Exception):
-    pass
-
-
-def _kill_at(step: int) -> Report:
-    def report(done: int, total: int, metrics: Mapping[str, float] | None = None) -> None:
-        if done == step:
-            raise _Killed
-
-    return report
-
-
 def test_it_learns_and_reports_every_step(tmp_path: Path) -> None:
     seen: list[tuple[int, int, dict[str, float]]] = []
     history = _train(Net(), tmp_path, lambda *args: seen.append(args))
@@ -127,8 +115,8 @@ def test_killed_and_resumed_gives_the_same_bits(tmp_path: Path, kind: Any, stop:
     settings = _settings(optimiser=Optimiser(kind=kind, lr=0.02))
     whole = Net()
     expected = _train(whole, tmp_path / "whole", settings=settings)
-    with pytest.raises(_Killed):
-        _train(Net(), tmp_path / "cut", _kill_at(stop), settings=settings)
+    with pytest.raises(Killed):
+        _train(Net(), tmp_path / "cut", kill_at(stop), settings=settings)
     resumed = Net()
     history = _train(resumed, tmp_path / "cut", settings=settings)
     assert weights_digest(_tensors(resumed)) == weights_digest(_tensors(whole))
@@ -141,8 +129,8 @@ def _tensors(net: Net) -> dict[str, Tensor]:
 
 
 def test_resuming_really_skips_the_steps_done(tmp_path: Path) -> None:
-    with pytest.raises(_Killed):
-        _train(Net(), tmp_path, _kill_at(7))
+    with pytest.raises(Killed):
+        _train(Net(), tmp_path, kill_at(7))
     net = Net()
     _train(net, tmp_path)
     assert net.seen == STEPS - 5
@@ -252,7 +240,7 @@ def _on_two(folder: Path, stop: int | None) -> tuple[str, list[float]]:
     def work(report: Report) -> tuple[str, list[float]]:
         torch.set_num_threads(1)
         net = Net()
-        watch = _kill_at(stop) if stop else report
+        watch = kill_at(stop) if stop else report
         history = _train(net, folder, watch, batches=Steps(ranks.rank()))
         return weights_digest(_tensors(net)), history.terms["loss"]
 
@@ -262,7 +250,7 @@ def _on_two(folder: Path, stop: int | None) -> tuple[str, list[float]]:
 @pytest.mark.filterwarnings("ignore:BatchNorm is not synchronised")
 def test_two_ranks_share_gradients_and_resume(tmp_path: Path) -> None:
     digest, losses = _on_two(tmp_path / "whole", None)
-    with pytest.raises(_Killed):
+    with pytest.raises(Killed):
         _on_two(tmp_path / "cut", 7)
     assert (tmp_path / "cut" / "state.5.rank1.pt").is_file()
     assert _on_two(tmp_path / "cut", None) == (digest, losses)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import safetensors.torch
 import torch
 
 from lima_bench.common.errors import UserError
 from lima_bench.common.progress import silent
 from lima_bench.lima.backbones import minkunet
-from lima_bench.lima.checkpoint import load_student, read_meta
+from lima_bench.lima.checkpoint import load_student
 from lima_bench.lima.methods.card import MethodCard
 from lima_bench.lima.methods.catalogue import METHODS
 from lima_bench.lima.pretrain import Lesson, new_student, pretrain
@@ -19,25 +18,14 @@ from lima_bench.lima.recipes import (
     GridBounds,
     InputSettings,
     Length,
-    Optimiser,
-    PretrainRecipe,
     Settings,
     StudentSettings,
     VoxelSettings,
 )
+from tests.lima.training import whole_runs
+from tests.lima.training.whole_runs import STUDENT, equal, loads_alike, resumes, weights
 
-SIZE = (32, 48)
-STUDENT = StudentSettings(
-    backbone="minkunet_tiny", voxels=VoxelSettings(kind="cartesian", size=(1.0, 1.0, 1.0))
-)
-RECIPE = PretrainRecipe(
-    length=Length(steps=5),
-    batch_size=2,
-    image_size=SIZE,
-    optimiser=Optimiser(lr=0.01),
-    checkpoint_steps=2,
-    superpixels=8,
-)
+RECIPE = whole_runs.RECIPE.model_copy(update={"length": Length(steps=5)})
 
 
 @pytest.fixture(scope="module")
@@ -64,15 +52,6 @@ def _lesson(source, method: str, **changes) -> Lesson:
     return Lesson(**options)
 
 
-def _weights(path: Path) -> dict[str, torch.Tensor]:
-    return safetensors.torch.load_file(path)
-
-
-def _equal(one: Path, other: Path) -> bool:
-    a, b = _weights(one), _weights(other)
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
-
-
 def test_random_hands_out_the_weights_that_all_start_from(source, tmp_path) -> None:
     path = tmp_path / "checkpoint.safetensors"
     scores = pretrain(_lesson(source, "random"), seed=3, folder=tmp_path, checkpoint=path)
@@ -81,7 +60,7 @@ def test_random_hands_out_the_weights_that_all_start_from(source, tmp_path) -> N
     assert scores["steps"] == 0 and scores["parameters"] == sum(
         p.numel() for p in start.parameters()
     )
-    found = _weights(path)
+    found = weights(path)
     assert all(torch.equal(found[name], value) for name, value in start.state_dict().items())
     other = new_student(STUDENT, bn_momentum=0.05, seed=4)
     assert not torch.equal(*(next(s.parameters()) for s in (start, other)))
@@ -104,7 +83,7 @@ def test_the_student_is_taught_and_alone_in_the_checkpoint(
     lesson = _lesson(source, method, **caches)
     scores = pretrain(lesson, seed=0, folder=tmp_path / "state", checkpoint=path)
     start = new_student(STUDENT, bn_momentum=0.05, seed=0)
-    found = _weights(path)
+    found = weights(path)
     assert found.keys() == start.state_dict().keys()
     moved = [n for n, p in start.named_parameters() if not torch.equal(found[n], p)]
     assert len(moved) == len(list(start.named_parameters()))
@@ -130,44 +109,21 @@ VOXELNET = StudentSettings(
 @pytest.mark.parametrize("method", ["slidr", "scalr", "lima"])
 def test_a_network_with_a_birds_eye_map_is_taught(source, caches, tmp_path, method) -> None:
     lesson = _lesson(source, method, student=VOXELNET, **caches)
-    paths = [tmp_path / f"{n}.safetensors" for n in range(2)]
-    for path, workers in zip(paths, (0, 1), strict=True):
-        folder = tmp_path / path.stem
-        scores = pretrain(lesson, seed=0, folder=folder, checkpoint=path, workers=workers)
+    scores = loads_alike(lesson, tmp_path, workers=(0, 1))
     assert scores["parameters"] == 711_872 and scores["final_loss"] > 0
-    start, found = new_student(VOXELNET, bn_momentum=0.05, seed=0), _weights(paths[0])
+    start = new_student(VOXELNET, bn_momentum=0.05, seed=0)
+    found = weights(tmp_path / "0.safetensors")
     still = [n for n, p in start.named_parameters() if torch.equal(found[n], p)]
     assert still == []
-    assert _equal(*paths)
-
-
-class _Killed(Exception):
-    pass
 
 
 @pytest.mark.parametrize("method", ["slidr", "lima"])
 def test_killed_and_resumed_gives_the_same_bits(source, caches, tmp_path, method) -> None:
-    lesson = _lesson(source, method, **caches)
-    whole, cut = tmp_path / "whole.safetensors", tmp_path / "cut.safetensors"
-    pretrain(lesson, seed=0, folder=tmp_path / "a", checkpoint=whole)
-
-    def kill(done, total, metrics=None) -> None:
-        if done == 3:
-            raise _Killed
-
-    with pytest.raises(_Killed):
-        pretrain(lesson, seed=0, folder=tmp_path / "b", checkpoint=cut, report=kill)
-    assert not cut.exists()
-    pretrain(lesson, seed=0, folder=tmp_path / "b", checkpoint=cut)
-    assert _equal(whole, cut) and read_meta(whole) == read_meta(cut)
+    resumes(_lesson(source, method, **caches), tmp_path, stop=3)
 
 
 def test_loading_processes_change_nothing(source, caches, tmp_path) -> None:
-    lesson = _lesson(source, "scalr", **caches)
-    paths = [tmp_path / f"{n}.safetensors" for n in (0, 2)]
-    for workers, path in zip((0, 2), paths, strict=True):
-        pretrain(lesson, seed=0, folder=tmp_path / path.stem, checkpoint=path, workers=workers)
-    assert _equal(*paths)
+    loads_alike(_lesson(source, "scalr", **caches), tmp_path)
 
 
 @pytest.mark.parametrize("features", ["raw", "standardised"])
@@ -199,7 +155,7 @@ def test_two_processes_teach_one_student(source, caches, tmp_path) -> None:
             devices=2,
             report=lambda done, total, metrics=None: heard.append(done),
         )
-    assert _equal(*paths) and scores["epochs"] == pytest.approx(5 / 3)
+    assert equal(*paths) and scores["epochs"] == pytest.approx(5 / 3)
     assert heard == [1, 2, 3, 4, 5] * 2
 
 
@@ -261,7 +217,7 @@ def test_without_its_parts_and_drawing_at_random_lima_is_scalr(source, caches, t
     for name, lesson in lessons.items():
         path = tmp_path / f"{name}.safetensors"
         pretrain(lesson, seed=0, folder=tmp_path / name, checkpoint=path)
-        taught[name] = _weights(path)
+        taught[name] = weights(path)
     for name, value in taught["scalr"].items():
         torch.testing.assert_close(taught["random"][name], value, rtol=1e-4, atol=1e-5)
     assert any(

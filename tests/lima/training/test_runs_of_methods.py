@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
-import safetensors.torch
-import torch
 
 from lima_bench.common.errors import UserError
 from lima_bench.datasets.sample import Frame, Source, Sweep
@@ -16,26 +13,11 @@ from lima_bench.lima.methods.cards.cleverdistiller import CleverdistillerSetting
 from lima_bench.lima.methods.cards.superflow import SuperflowSettings
 from lima_bench.lima.methods.catalogue import METHODS
 from lima_bench.lima.pretrain import Lesson, pretrain
-from lima_bench.lima.recipes import (
-    Length,
-    Optimiser,
-    PretrainRecipe,
-    Settings,
-    StudentSettings,
-    VoxelSettings,
-)
+from lima_bench.lima.recipes import Length, Settings
+from tests.lima.training import whole_runs
+from tests.lima.training.whole_runs import STUDENT, loads_alike, resumes
 
-SIZE = (32, 48)
-STUDENT = StudentSettings(
-    backbone="minkunet_tiny", voxels=VoxelSettings(kind="cartesian", size=(1.0, 1.0, 1.0))
-)
-RECIPE = PretrainRecipe(
-    length=Length(steps=4),
-    batch_size=2,
-    image_size=SIZE,
-    optimiser=Optimiser(lr=0.01),
-    checkpoint_steps=2,
-)
+RECIPE = whole_runs.RECIPE.model_copy(update={"length": Length(steps=4)})
 SMALL = {"head_width": 16, "latent": 8, "queries": 60, "radius_m": 3.0}
 METHODS_HERE: dict[str, Settings] = {
     "superflow": SuperflowSettings(cameras=1, width=8),
@@ -75,40 +57,14 @@ def lesson_of(make_source, cached):
     return make
 
 
-def _weights(path: Path) -> dict[str, torch.Tensor]:
-    return safetensors.torch.load_file(path)
-
-
-class _Killed(Exception):
-    pass
-
-
 @pytest.mark.parametrize("name", METHODS_HERE)
 def test_saved_and_resumed_in_the_middle_gives_the_same_bits(lesson_of, tmp_path, name):
-    whole, cut = tmp_path / "whole.safetensors", tmp_path / "cut.safetensors"
-    scores = pretrain(lesson_of(name), seed=0, folder=tmp_path / "a", checkpoint=whole)
-
-    def kill(done, total, metrics=None):
-        if done == 3:
-            raise _Killed
-
-    run = {"seed": 0, "folder": tmp_path / "b", "checkpoint": cut}
-    with pytest.raises(_Killed):
-        pretrain(lesson_of(name), report=kill, **run)
-    assert pretrain(lesson_of(name), **run) == scores
-    one, other = _weights(whole), _weights(cut)
-    assert one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
+    resumes(lesson_of(name), tmp_path, stop=3)
 
 
 @pytest.mark.parametrize("name", METHODS_HERE)
 def test_loading_processes_change_nothing(lesson_of, tmp_path, name):
-    paths = [tmp_path / f"{n}.safetensors" for n in (0, 2)]
-    for workers, path in zip((0, 2), paths, strict=True):
-        pretrain(
-            lesson_of(name), seed=0, folder=tmp_path / path.stem, checkpoint=path, workers=workers
-        )
-    one, other = map(_weights, paths)
-    assert all(torch.equal(one[k], other[k]) for k in one)
+    loads_alike(lesson_of(name), tmp_path)
 
 
 def test_ranks_of_the_finished_network_are_told(lesson_of, tmp_path):

@@ -19,28 +19,12 @@ from lima_bench.lima.methods.cards.csc import CscSettings
 from lima_bench.lima.methods.catalogue import METHODS
 from lima_bench.lima.order import Share
 from lima_bench.lima.pretrain import Lesson, pretrain
-from lima_bench.lima.recipes import (
-    Augmentation,
-    Length,
-    Optimiser,
-    PretrainRecipe,
-    StudentSettings,
-    VoxelSettings,
-)
+from lima_bench.lima.recipes import Augmentation
 from lima_bench.lima.survey import RollCall, n_due
+from tests.lima.training import whole_runs
+from tests.lima.training.whole_runs import STUDENT, loads_alike, resumes
 
-SIZE = (32, 48)
-STUDENT = StudentSettings(
-    backbone="minkunet_tiny", voxels=VoxelSettings(kind="cartesian", size=(1.0, 1.0, 1.0))
-)
-RECIPE = PretrainRecipe(
-    length=Length(steps=6),
-    batch_size=2,
-    image_size=SIZE,
-    optimiser=Optimiser(lr=0.01),
-    augmentation=Augmentation(rotation_deg=180.0),
-    checkpoint_steps=2,
-)
+RECIPE = whole_runs.RECIPE.model_copy(update={"augmentation": Augmentation(rotation_deg=180.0)})
 
 
 class Watchful(nn.Module):
@@ -151,33 +135,14 @@ def csc(source, cached):
     )
 
 
-class _Killed(Exception):
-    pass
-
-
 @pytest.mark.parametrize("stop", [2, 3, 5])
 def test_killed_and_resumed_gives_the_same_bits(csc, tmp_path, stop):
     """Surveys are held before steps 3 and 5; the state is written after steps 2, 4 and 6."""
-    whole, cut = tmp_path / "whole.safetensors", tmp_path / "cut.safetensors"
-    scores = pretrain(csc, seed=0, folder=tmp_path / "a", checkpoint=whole)
-    assert scores["final_cluster"] > 0
-
-    def kill(done, total, metrics=None):
-        if done == stop:
-            raise _Killed
-
-    with pytest.raises(_Killed):
-        pretrain(csc, seed=0, folder=tmp_path / "b", checkpoint=cut, report=kill)
-    again = pretrain(csc, seed=0, folder=tmp_path / "b", checkpoint=cut)
-    assert whole.read_bytes() == cut.read_bytes()
-    assert scores == again
+    assert resumes(csc, tmp_path, stop)["final_cluster"] > 0
 
 
 def test_loading_processes_change_nothing(csc, tmp_path):
-    paths = [tmp_path / f"{n}.safetensors" for n in (0, 1)]
-    for workers, path in enumerate(paths):
-        pretrain(csc, seed=0, folder=tmp_path / path.stem, checkpoint=path, workers=workers)
-    assert paths[0].read_bytes() == paths[1].read_bytes()
+    loads_alike(csc, tmp_path, workers=(0, 1))
 
 
 @pytest.mark.filterwarnings("ignore:BatchNorm is not synchronised")

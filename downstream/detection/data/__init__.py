@@ -1,0 +1,1 @@
+"""What a detector learns from: scans with their sweeps, objects, and batches of both."""

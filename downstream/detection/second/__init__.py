@@ -1,0 +1,1 @@
+"""SECOND: anchors at every place of the map, and how objects differ from them."""
