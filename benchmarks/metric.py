@@ -14,9 +14,10 @@ import numpy as np
 from benchmarks.rows import Row, interleave
 from lima_bench.datasets.global_boxes import DetectionTruth, GlobalBoxes
 from lima_bench.datasets.nuscenes.reader import NuScenes
+from lima_bench.downstream.detection.data.objects import facts_of
 from lima_bench.downstream.scores.nuscenes_detection import detection_scores
 
-FACTS = NuScenes.card.detection
+FACTS = facts_of(NuScenes.card)
 FRAMES, QUICK_FRAMES = 100, 5
 TRUE, FOUND = 30, 100
 """Objects and predictions of a frame; nuScenes has 31 objects that count in one of validation."""
