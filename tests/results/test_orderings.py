@@ -7,8 +7,8 @@ from lima_bench.results.table import ColumnMeta, Footer, RowMeta
 from lima_bench.results.verdict import State
 
 LP = ColumnMeta(id="lp", title="LP", dataset="nuscenes", setting="LP")
-LIMA_FIRST = Claim("lima", "scalr", "nuscenes", "LP", "LiMA beats ScaLR", "paper")
-ALL_FIRST = Claim("*", "random", "nuscenes", "LP", "all beat random", "paper")
+LIMA_FIRST = Claim("lima", "scalr", "nuscenes", "LP", "miou", "LiMA beats ScaLR", "paper")
+ALL_FIRST = Claim("*", "random", "nuscenes", "LP", "miou", "all beat random", "paper")
 
 
 def row(method, teacher="", **more):
