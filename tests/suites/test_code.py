@@ -9,7 +9,7 @@ from lima_bench.suites.code import CodeKeys, lineage
 from lima_bench.suites.job import STAGES, Job
 
 UPSTREAM = {"features", "superpixels", "clusters", "adopt", "pretrain"}
-TASKS = {"linear_probe", "finetune"}
+TASKS = {"linear_probe", "finetune", "detect"}
 
 
 def stages_that_change(monkeypatch: pytest.MonkeyPatch, part: str) -> set[str]:
