@@ -61,18 +61,20 @@ def frames_figure(table: Table) -> Figure | None:
 
 
 def labels_figure(table: Table) -> Figure | None:
-    """A panel per data set and group of rows over the share of labels, a line per row.
+    """A panel per data set, score and group of rows over the share of labels, a line per row.
 
     None where no data set is asked with two shares.
     """
-    columns: dict[str, list[ColumnMeta]] = {}
+    columns: dict[tuple[str, str], list[ColumnMeta]] = {}
     for column in table.columns:
         if _share(column) is not None and not column.quantity:
-            columns.setdefault(column.group or column.dataset, []).append(column)
+            # Where scores stand side by side under a share, the group is the share itself.
+            name = column.title if column.group == column.setting else column.group
+            columns.setdefault((name or column.dataset, column.metric), []).append(column)
     groups = list(dict.fromkeys(row.group for row in table.rows if row.group)) or [""]
     wanted = [
         (f"{title}, {group}" if len(groups) > 1 else title, part, rows)
-        for title, part in columns.items()
+        for (title, _), part in columns.items()
         for group in groups
         if len(part) > 1 and (rows := [row for row in table.rows if row.group in ("", group)])
     ]

@@ -33,6 +33,10 @@ class Point:
     sound: bool = True
 
 
+_PERCENT = {"miou": "mIoU (%)", "map": "mAP (%)", "nds": "NDS (%)"}
+"""Scores in percent, as axes name them."""
+
+
 def draw_line(panel: Any, points: Sequence[Point], look: Look, name: str) -> None:
     """Line, markers and the band of one standard deviation; unsound points are pale."""
     if not points:
@@ -82,4 +86,4 @@ def scale_axis(panel: Any, column: ColumnMeta) -> None:
     else:
         room = 0.12 * (high - low)
         panel.set_ylim(low - room, high + room)
-        panel.set_ylabel("mIoU (%)" if column.metric == "miou" else column.metric)
+        panel.set_ylabel(_PERCENT.get(column.metric, column.metric))

@@ -186,6 +186,19 @@ class TestLabels:
         names = [text.get_text() for text in figure.axes[1].get_legend().get_texts()]
         assert names == ["Random", "ScaLR", "LiMA"]
 
+    def test_two_scores_under_each_share_have_panels_of_their_own(self, table):
+        shares = [column for column in table.columns if column.setting.endswith("%")]
+        columns = tuple(
+            replace(column, group=column.setting, title=title, metric=metric)
+            for column in shares
+            if column.dataset == "nuscenes"
+            for metric, title in (("map", "mAP"),)
+        )
+        figure = labels_figure(replace(table, columns=columns))
+        (panel,) = figure.axes
+        assert (panel.get_title(), panel.get_ylabel()) == ("mAP", "mAP (%)")
+        assert list(panel.get_xticks()) == [1, 5, 10, 25, 100]
+
     def test_a_table_without_shares_has_none(self):
         assert labels_figure(build()) is None
         assert set(figures_of(build())) == {"frames"}
