@@ -22,6 +22,7 @@ GROUPS: tuple[str, ...] = (
     "targets",
     "data",
     "anchors",
+    "heads",
     "step",
     "threads",
     "frames",

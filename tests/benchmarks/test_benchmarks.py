@@ -20,7 +20,7 @@ from lima_bench.lima.backbones.sparse.engine import ENGINES
 from lima_bench.lima.backbones.sparse.maps import Level
 
 ROOT = Path(__file__).resolve().parents[2]
-CHEAP = ("layers", "maps", "scores", "boxes", "targets", "anchors")
+CHEAP = ("layers", "maps", "scores", "boxes", "targets", "anchors", "heads")
 KEYS = {"name", "value", "unit", "target", "met", "note", "spread"}
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from lima_bench.datasets.detection_facts import DetectionFacts
 from lima_bench.downstream.detection.boxes import Detections, Truth
+from lima_bench.downstream.detection.branches import branch_maps
 from lima_bench.downstream.detection.centerpoint.code import BRANCHES, weights_of
 from lima_bench.downstream.detection.centerpoint.decode import found_in
 from lima_bench.downstream.detection.centerpoint.focal import centre_focal_loss
@@ -60,8 +61,8 @@ class CenterPointHead(nn.Module):
         """Raw maps of every group: ``heatmap`` before the sigmoid, and `BRANCHES`."""
         if tuple(features.shape[2:]) != self.grid.shape:
             raise ValueError(f"features {tuple(features.shape)} on a map of {self.grid.shape}")
-        shared = self.shared(features)
-        return tuple(group(shared) for group in self.groups)
+        groups = [group for group in self.groups if isinstance(group, nn.ModuleDict)]
+        return branch_maps([dict(one) for one in groups], self.shared(features))
 
     def loss(self, maps: Maps, truth: Sequence[Truth]) -> Loss:
         """The heat maps' focal loss, and the L1 loss of boxes, both summed over groups.
@@ -138,10 +139,6 @@ class _Branches(nn.ModuleDict):
         heatmap_bias = self[HEATMAP].get_parameter("1.bias")
         if settings.heatmap_bias is not None:
             nn.init.constant_(heatmap_bias, settings.heatmap_bias)
-
-    def forward(self, shared: Tensor) -> dict[str, Tensor]:
-        """A map of each branch."""
-        return {name: branch(shared) for name, branch in self.items()}
 
 
 def _branch(settings: CenterPointSettings, channels: int) -> nn.Sequential:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from lima_bench.common.errors import UserError
 from lima_bench.datasets.detection_facts import DetectionFacts
 from lima_bench.downstream.detection.boxes import Detections, Truth
+from lima_bench.downstream.detection.branches import branch_maps
 from lima_bench.downstream.detection.groups import labels_of_groups
 from lima_bench.downstream.detection.head import MapGrid, Maps
 from lima_bench.downstream.detection.second.anchors import AnchorGrid, anchor_grid
@@ -86,12 +87,8 @@ class SecondHead(nn.Module):
                 "Let the 2D network's output have the size of the encoder's map: rows and columns "
                 "that its strides divide.",
             )
-        shared = self.shared(features)
-        return tuple(
-            {name: branch(shared) for name, branch in group.items()}
-            for group in self.branches
-            if isinstance(group, nn.ModuleDict)
-        )
+        groups = [group for group in self.branches if isinstance(group, nn.ModuleDict)]
+        return branch_maps([dict(one) for one in groups], self.shared(features))
 
     def loss(self, maps: Maps, truth: Sequence[Truth]) -> Loss:
         """Focal loss of every score and L1 of the codes of anchors that learn an object.
