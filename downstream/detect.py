@@ -26,6 +26,7 @@ from lima_bench.downstream.detection.data.batches import TrainBatches
 from lima_bench.downstream.detection.data.database import ObjectDatabase
 from lima_bench.downstream.detection.data.frames import LoadedFrames
 from lima_bench.downstream.detection.data.objects import facts_of
+from lima_bench.downstream.detection.data.sweeps import check_sweeps
 from lima_bench.downstream.detection.detector import Detector, load_detector
 from lima_bench.downstream.detection.find import find
 from lima_bench.downstream.detection.place import place
@@ -122,7 +123,7 @@ def run(trial: Trial, *, report: Report = silent, devices: int = 1) -> Scores:
 
 def _train_and_score(trial: Trial, report: Report) -> Scores:
     recipe = trial.recipe
-    _check_kit(trial)
+    _check(trial)
     detector = load_detector(trial.checkpoint, trial.student, recipe, trial.facts, seed=trial.seed)
     share = Share(recipe.batch_size, ranks.rank(), ranks.world_size())
     loaded = LoadedFrames(trial.train, trial.student, recipe)
@@ -155,16 +156,19 @@ def _train_and_score(trial: Trial, report: Report) -> Scores:
     return replace(scores, details={**scores.details, **drawn})
 
 
-def _check_kit(trial: Trial) -> None:
-    """Look at what the score needs before the hours of training, not after them.
+def _check(trial: Trial) -> None:
+    """Look at what training and the score need before hours are spent, not after them.
 
     Raises:
-        UserError: The official kit does not take these frames, or they hold nothing to find.
+        UserError: The official kit does not take these frames, they hold nothing to find, or sweeps
+            are missing.
     """
     frames = [frame.alias for frame in trial.val.frames]
     # The truth is kept for scoring. Further ranks may never need it.
     samples = trial.truth.samples if ranks.rank() == 0 else frames
     check_split(trial.kit.tables, trial.kit.split, samples)
+    for source in (trial.train, trial.val) if ranks.rank() == 0 else ():
+        check_sweeps(source, trial.recipe)
 
 
 def _database(trial: Trial, loaded: LoadedFrames) -> ObjectDatabase | None:

@@ -1,7 +1,7 @@
 """A keyframe's scan and those before it as one cloud: Source -> `SweptPoints`.
 
 Offers `SweptPoints`, `swept`, its two halves for those who come back to a frame (`scans_of` reads,
-`drawn` chooses), and `one_cloud`.
+`drawn` chooses), `one_cloud`, and `check_sweeps` for those who read for hours.
 """
 
 from __future__ import annotations
@@ -13,7 +13,17 @@ import numpy as np
 
 from lima_bench.common.errors import UserError
 from lima_bench.datasets.rigid import apply, inverse
-from lima_bench.datasets.sample import Bool, Float32, Float64, Frame, Int64, Sample, Source, Sweep
+from lima_bench.datasets.sample import (
+    Bool,
+    Float32,
+    Float64,
+    Frame,
+    Int64,
+    Sample,
+    Source,
+    Sweep,
+    Sweeps,
+)
 from lima_bench.downstream.detection.settings import DetectRecipe
 
 DRAWN_FROM = 10
@@ -77,12 +87,7 @@ def scans_of(
     own = SweptPoints(sample.points, sample.intensity, np.zeros(len(sample.points), np.float32))
     if not settings.sweeps:
         return (own,)
-    if source.sweeps is None:
-        raise UserError(
-            f"{source.card.name}: sweeps",
-            f"The recipe adds {settings.sweeps} sweeps to every keyframe; this data set has none.",
-            "Set the recipe's `sweeps` to 0, or choose a data set with scans between keyframes.",
-        )
+    reader = _reader(source, settings)
     if sample.lidar_to_global is None:
         raise UserError(
             f"frame {frame.id}",
@@ -93,8 +98,20 @@ def scans_of(
     if settings.sweep_choice == "random":
         wanted = max(wanted, DRAWN_FROM)
     to_keyframe = inverse(sample.lidar_to_global)
-    found = source.sweeps(frame, wanted)
+    found = reader(frame, wanted)
     return own, *(_carried(sweep, to_keyframe, frame, settings.near_m) for sweep in found)
+
+
+def check_sweeps(source: Source, settings: DetectRecipe) -> None:
+    """Read one sweep of every recording: data sets come in parts, and parts are forgotten.
+
+    Raises:
+        UserError: The data set has no sweeps, or one is missing or broken.
+    """
+    if settings.sweeps:
+        reader = _reader(source, settings)
+        for frame in {frame.sequence: frame for frame in source.frames}.values():
+            reader(frame, 1)
 
 
 def drawn(
@@ -111,6 +128,16 @@ def drawn(
 def one_cloud(parts: Sequence[SweptPoints]) -> SweptPoints:
     """The points of all parts, in order."""
     return SweptPoints(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def _reader(source: Source, settings: DetectRecipe) -> Sweeps:
+    if source.sweeps is None:
+        raise UserError(
+            f"{source.card.name}: sweeps",
+            f"The recipe adds {settings.sweeps} sweeps to every keyframe; this data set has none.",
+            "Set the recipe's `sweeps` to 0, or choose a data set with scans between keyframes.",
+        )
+    return source.sweeps
 
 
 def _carried(sweep: Sweep, to_keyframe: Float64, frame: Frame, near_m: float) -> SweptPoints:

@@ -202,6 +202,19 @@ def test_missing_sweeps_say_what_to_do(trial_of) -> None:
     assert "sweeps" in caught.value.how
 
 
+def test_a_sweep_that_only_the_score_reads_is_missed_before_training(trial_of) -> None:
+    """Of a data set that was fetched without the part that holds the validation recordings."""
+    trial, steps = trial_of("part"), []
+
+    def gone(frame, n):
+        raise UserError(frame.id, "This scan, which the tables name, is not here.", "Get it.")
+
+    with pytest.raises(UserError, match="is not here"):
+        detect.run(replace(trial, val=replace(trial.val, sweeps=gone)), report=steps.append)
+    assert not steps
+    assert not list(trial.folder.glob("*"))
+
+
 def test_loading_processes_change_no_bit(trial_of) -> None:
     assert detect.run(replace(trial_of("two"), workers=2)) == detect.run(trial_of("none"))
 
