@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from lima_bench.lima.optimiser_settings import Rate
 from lima_bench.lima.recipes import TrainSettings
 
 
@@ -16,7 +17,7 @@ class ScoredSettings(TrainSettings):
         evaluations: How often the validation set is scored during training, the end included.
     """
 
-    head_lr: float | None = None
+    head_lr: Rate | None = None
     report: Literal["last", "best"] = "last"
     evaluations: int = 1
 

@@ -1,4 +1,4 @@
-"""How weights follow gradients, as data: `Optimiser` and `Schedule`. Light: no torch."""
+"""How weights follow gradients, as data: `Optimiser`, `Schedule`, `Rate`. Light: no torch."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 from lima_bench.lima.settings import Settings
 
 Momentum = Annotated[float, Field(ge=0, lt=1)]
+Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class _Grown(Settings):
@@ -45,8 +46,8 @@ class Optimiser(_Grown):
     younger: ClassVar[frozenset[str]] = frozenset({"clip_norm"})
 
     kind: Literal["adamw", "sgd"] = "adamw"
-    lr: float = 0.01
-    weight_decay: float = 0.01
+    lr: Rate = 0.01
+    weight_decay: Rate = 0.01
     eps: float = 1e-6
     betas: tuple[float, float] = (0.9, 0.999)
     momentum: float = 0.9

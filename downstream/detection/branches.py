@@ -2,7 +2,7 @@
 
 Offers `branch_maps`. Both heads have some thirty branches, each a convolution to a few channels,
 BatchNorm, ReLU and a last convolution. One after another they leave the machine idle; side by side,
-they cost half. Modules stay as published, one per branch: only the arithmetic is shared.
+they cost two thirds. Modules stay as published, one per branch: only the arithmetic is shared.
 """
 
 from __future__ import annotations

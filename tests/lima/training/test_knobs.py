@@ -234,6 +234,8 @@ def test_the_published_schedules_of_detectors(lr: float, stations: tuple[float, 
         ({"schedule": {"kind": "constant", "momentum": (0.9, 0.8)}}, "onecycle alone"),
         ({"schedule": {"momentum": (1.0, 0.8)}}, "less than 1"),
         ({"optimiser": {"clip_norm": 0.0}}, "greater than 0"),
+        ({"optimiser": {"lr": -1.0}}, "greater than or equal to 0"),
+        ({"optimiser": {"weight_decay": float("nan")}}, "finite"),
     ],
 )
 def test_what_means_nothing_is_refused(wrong: dict[str, Any], expected: str) -> None:
