@@ -1,7 +1,8 @@
-"""The end of the path: the Lovasz loss and the confusion matrix, against their usual forms.
+"""The end of the path: losses and the confusion matrix, against their usual forms.
 
 Offers `rows`. Lovasz-softmax is compared with a loop over classes that sorts each one's errors with
-torch; the confusion matrix with the nuScenes devkit's.
+torch; the confusion matrix with the nuScenes devkit's; what GCC-3D wants of places that lie near
+each other with the formula as it stands.
 """
 
 from __future__ import annotations
@@ -16,18 +17,23 @@ from benchmarks.rows import Row, interleave
 from lima_bench.datasets.sample import IGNORE
 from lima_bench.downstream.lovasz import lovasz_softmax
 from lima_bench.downstream.scores.miou import ConfusionMatrix
+from lima_bench.lima.methods.cards.gcc3d import Gcc3dSettings
+from lima_bench.lima.methods.gcc3d import closeness
 
 N_CLASSES = 16
 POINTS, QUICK_POINTS = 30_000, 1_000
 """Of one nuScenes keyframe."""
 DEVKIT_IGNORE = 0
 """The devkit counts from 1 and ignores class 0."""
+PLACES, QUICK_PLACES = 2048, 128
+STREET_M = (76.0, 76.0, 3.0)
 
 
 def rows(quick: bool) -> list[Row]:
     """Loss with its gradient; counting."""
     n_points, rounds = (QUICK_POINTS, 3) if quick else (POINTS, 9)
-    return [*_lovasz_rows(n_points, rounds), *_confusion_rows(n_points, rounds)]
+    places = _closeness_rows(QUICK_PLACES if quick else PLACES, rounds)
+    return [*_lovasz_rows(n_points, rounds), *_confusion_rows(n_points, rounds), *places]
 
 
 def _lovasz_rows(n_points: int, rounds: int) -> list[Row]:
@@ -88,3 +94,25 @@ def _confusion_rows(n_points: int, rounds: int) -> list[Row]:
     note = f"{timings.sample('ours', 1e3).median:.2f} ms for {n_points} points"
     ratio = timings.ratio("devkit", "ours")
     return [Row.of("scores/confusion matrix over devkit", ratio, "x", note=note)]
+
+
+def _closeness_rows(n_places: int, rounds: int) -> list[Row]:
+    torch.manual_seed(0)
+    xyz, scan = torch.rand(n_places, 3) * torch.tensor(STREET_M), torch.arange(n_places) % 2
+    sigma_m = Gcc3dSettings().sigma_m
+
+    def plain() -> Tensor:
+        squared = torch.cdist(xyz, xyz, compute_mode="donot_use_mm_for_euclid_dist").square()
+        weight = torch.exp(-squared / (2 * sigma_m**2)) * (scan[:, None] == scan)
+        shares: Tensor = weight / weight.sum(1, keepdim=True)
+        return shares
+
+    assert torch.allclose(closeness(xyz, scan, sigma_m), plain(), rtol=0, atol=1e-25)
+    work: dict[str, Callable[[], object]] = {
+        "ours": lambda: closeness(xyz, scan, sigma_m),
+        "plain": plain,
+    }
+    timings = interleave(work, rounds=rounds)
+    note = f"{timings.sample('ours', 1e3).median:.1f} ms for {n_places} places"
+    ratio = timings.ratio("plain", "ours")
+    return [Row.of("scores/closeness over its formula", ratio, "x", note=note)]
