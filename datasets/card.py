@@ -160,12 +160,17 @@ class Card(BaseModel):
         """Read and check a card.
 
         Raises:
-            UserError: The file is missing or an entry is wrong.
+            UserError: The file is missing, no YAML, or an entry is wrong.
         """
         if not path.is_file():
             raise UserError(path, "There is no card here.", "A data set needs a card.yaml.")
         try:
             return cls.model_validate(yaml.load(path.read_text(), Loader=_LOADER))
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            spot = f"{path}:{mark.line + 1}" if mark else path
+            problem = getattr(error, "problem", None) or getattr(error, "reason", "unreadable")
+            raise UserError(spot, f"This is no YAML: {problem}.", "Mend this card.") from error
         except ValidationError as error:
             first = error.errors()[0]
             spot = ".".join(str(part) for part in first["loc"])

@@ -103,6 +103,22 @@ def test_ranges_in_a_card() -> None:
     assert splits == {"a": ("s08", "s09", "s10", "s11", "x"), "b": ("3t",)}
 
 
+@pytest.mark.parametrize(
+    ("text", "where", "what"),
+    [
+        ("name: x\nsplits: [a\nclasses: b: c\n", ":3", "This is no YAML: "),
+        ("name: \0\n", "", "This is no YAML: "),
+        ("name: 3\n", ": name", "valid string"),
+    ],
+)
+def test_a_card_that_is_none(tmp_path: Path, text: str, where: str, what: str) -> None:
+    path = tmp_path / "card.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=what) as error:
+        Card.read(path)
+    assert error.value.where == f"{path}{where}" and "\n" not in error.value.what
+
+
 def test_manifest_is_of_names_sizes_and_contents(tmp_path: Path) -> None:
     def digest() -> str:
         return manifest_digest(
