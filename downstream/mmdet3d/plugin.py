@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
+import numpy as np
 from torch import nn
 
 from lima_bench.common.errors import UserError
@@ -39,6 +40,11 @@ _MODELS = _part("registry").MODELS
 _HEADS = _part("models.dense_heads")
 
 _MODELS.register_module(module=LimaVoxelNet)
+
+# Where objects are pasted mmdetection3d 1.4.0 says np.long, which numpy lacks from 1.24 to 1.26
+# (open-mmlab/mmdetection3d #2821).
+if not hasattr(np, "long"):
+    np.long = np.int_  # type: ignore[attr-defined]
 
 
 @_MODELS.register_module()

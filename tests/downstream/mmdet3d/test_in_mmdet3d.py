@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 
@@ -34,6 +35,10 @@ def test_every_configuration_builds(name, reach, size, models, monkeypatch):
     assert sampler.sample_groups.car == 2  # and all that stands in the stock one
     assert cfg.test_dataloader.dataset.pipeline[1].test_mode is True
     assert cfg.model.test_cfg.pts.nms_type == "circle"
+
+
+def test_the_sampler_of_objects_has_its_integer(models):
+    assert np.dtype(np.long) == np.int64
 
 
 def test_the_residual_network_can_be_asked_for(models):
