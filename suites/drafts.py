@@ -122,6 +122,9 @@ class Draft:
                 f' Did you mean "{guess}"?' if guess else ""
             )
             return UserError(self.where(place, key=True), what, f"Known: {', '.join(known)}")
+        if detail["type"] == "missing" and isinstance(loc[-1], int):
+            what = f"Value {loc[-1] + 1} of this list is missing."
+            return UserError(self.quoted(place[:-1]), what)
         if detail["type"] == "missing":
             how = f"Add {loc[-1]}: …"
             return UserError(self.where(place[:-1]), f'The key "{loc[-1]}" is missing.', how)

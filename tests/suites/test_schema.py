@@ -165,6 +165,7 @@ def test_set_changes_suite_profile_and_recipes(known: Known) -> None:
         ("rows.lima.method.x=3", "has no entries of its own"),
         ("rows.lima.frames=many", "Input should be a valid integer"),
         ("pretrain.length.steps=[1", "--set pretrain.length.steps=[1\n  The value is no YAML"),
+        ("pretrain.image_size=[112]", "Value 2 of this list is missing."),
         ("pretrain.optimiser.lrr=3", 'no key "lrr" here. Did you mean "lr"?'),
         ("finetune.report=best_of", "Input should be 'last' or 'best'"),
         ("columns.nus-1%.labels=1%@frst", 'no label-share convention "frst". Did you mean "first"'),
