@@ -165,16 +165,12 @@ class Card(BaseModel):
         if not path.is_file():
             raise UserError(path, "There is no card here.", "A data set needs a card.yaml.")
         try:
-            return cls.model_validate(yaml.load(path.read_text(), Loader=_LOADER))
-        except yaml.YAMLError as error:
-            mark = getattr(error, "problem_mark", None)
-            spot = f"{path}:{mark.line + 1}" if mark else path
-            problem = getattr(error, "problem", None) or getattr(error, "reason", "unreadable")
-            raise UserError(spot, f"This is no YAML: {problem}.", "Mend this card.") from error
+            return cls.model_validate(_facts(path))
         except ValidationError as error:
             first = error.errors()[0]
-            spot = ".".join(str(part) for part in first["loc"])
-            raise UserError(f"{path}: {spot}", first["msg"], "Mend this entry.") from error
+            entry = ".".join(str(part) for part in first["loc"])
+            spot = f"{path}: {entry}" if entry else path
+            raise UserError(spot, first["msg"], "Mend this entry.") from error
 
     def variant(self, name: str) -> Card:
         """This card as its variant `name` reads it; itself if `name` is empty.
@@ -223,6 +219,21 @@ class Card(BaseModel):
         ids = raw.astype(np.int64) & 0xFFFF
         strange, counts = np.unique(ids[~self._known[ids]], return_counts=True)
         return dict(zip(strange.tolist(), counts.tolist(), strict=True))
+
+
+def _facts(path: Path) -> Any:
+    """What the file of a card says, as it stands there.
+
+    Raises:
+        UserError: It is no YAML, or no text in UTF-8.
+    """
+    try:
+        return yaml.load(path.read_bytes(), Loader=_LOADER)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        spot = f"{path}:{mark.line + 1}" if mark else path
+        problem = getattr(error, "problem", None) or getattr(error, "reason", "unreadable")
+        raise UserError(spot, f"This is no YAML: {problem}.", "Mend this card.") from error
 
 
 def _names(entry: str) -> list[str]:

@@ -106,14 +106,16 @@ def test_ranges_in_a_card() -> None:
 @pytest.mark.parametrize(
     ("text", "where", "what"),
     [
-        ("name: x\nsplits: [a\nclasses: b: c\n", ":3", "This is no YAML: "),
-        ("name: \0\n", "", "This is no YAML: "),
-        ("name: 3\n", ": name", "valid string"),
+        (b"name: x\nsplits: [a\nclasses: b: c\n", ":3", "This is no YAML: "),
+        (b"name: \0\n", "", "This is no YAML: "),
+        (b"name: \xe9\n", "", "This is no YAML: "),
+        (b"", "", "valid dictionary"),
+        (b"name: 3\n", ": name", "valid string"),
     ],
 )
-def test_a_card_that_is_none(tmp_path: Path, text: str, where: str, what: str) -> None:
+def test_a_card_that_is_none(tmp_path: Path, text: bytes, where: str, what: str) -> None:
     path = tmp_path / "card.yaml"
-    path.write_text(text)
+    path.write_bytes(text)
     with pytest.raises(UserError, match=what) as error:
         Card.read(path)
     assert error.value.where == f"{path}{where}" and "\n" not in error.value.what
